@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that every test folder shares. A test module shares one httpd where it can."""
+import os
+import shutil
+import tempfile
+
+import pytest
+
+from h3test.backend import Backend
+from h3test.certs import Authority
+from h3test.httpd import Httpd
+
+
+@pytest.fixture(scope="session")
+def ca():
+    folder = tempfile.mkdtemp(prefix="h3test-ca-", dir=os.environ.get("H3TEST_TMP", "/var/tmp"))
+    os.chmod(folder, 0o755)
+    yield Authority(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def artefacts():
+    """The folder for what a run leaves to be looked at, by H3TEST_ARTEFACTS."""
+    folder = os.environ.get("H3TEST_ARTEFACTS", os.path.join(os.getcwd(), "test-artefacts"))
+    os.makedirs(folder, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def make_httpd(ca):
+    """Makes servers; stops them when the module is over, and fails it if one of them crashed."""
+    made = []
+
+    def make(**options):
+        httpd = Httpd(ca, **options)
+        made.append(httpd)
+        return httpd
+
+    yield make
+    trouble, failed = [], []
+    for httpd in made:
+        try:
+            httpd.stop()
+        except Exception as exc:    # the others must be stopped all the same; reported below
+            failed.append("%s: %r" % (httpd.root, exc))
+            httpd.kill()
+        trouble += httpd.trouble()
+        if not trouble and not failed:
+            httpd.remove()
+    assert not failed, "did not stop: %s" % failed
+    assert not trouble, "in the logs below %s:\n%s" % (
+        [h.root for h in made], "\n".join(trouble)[:20000])
+
+
+@pytest.fixture(scope="module")
+def backend():
+    server = Backend()
+    yield server
+    server.stop()
