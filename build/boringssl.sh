@@ -3,7 +3,7 @@
 #
 # Builds BoringSSL from Debian's source package as two static libraries for the modules, once per
 # version. The result is a folder with include/, libssl.a and libcrypto.a, as
-# ./configure --with-boringssl=DIR wants it; $H3_CACHE/boringssl (build/cache/boringssl) points to it.
+# ./configure --with-boringssl=DIR wants it; build/cache/boringssl points to it.
 #
 #   sh build/boringssl.sh          needs apt's deb-src lines (build/setup.sh adds them), cmake, g++
 

@@ -32,3 +32,47 @@ run() {
 jobs() {
     nproc 2>/dev/null || echo 1
 }
+
+bootstrap() {
+    for input in configure.ac build/m4/*.m4 Makefile.am */Makefile.am; do
+        if [ ! configure -nt "$input" ]; then
+            run "autoreconf" autoreconf -fi
+            return 0
+        fi
+    done
+}
+
+# build_tree DIR CONFIGURE-ARGUMENTS...: configures if anything about that changed, and makes.
+build_tree() (
+    dir=$1
+    shift
+    cd "$top"
+    [ ! -e config.status ] ||
+        fail "The source tree itself is configured: run 'make distclean' in $top first."
+    bootstrap
+    mkdir -p "$dir"
+    cd "$dir"
+    wanted="$* $(cksum <"$top/configure") $(readlink -f "${BORINGSSL_DIR:-$cache/boringssl}")"
+    if [ ! -e config.status ] || [ "$(cat .configured 2>/dev/null)" != "$wanted" ]; then
+        rm -f .configured
+        run "configuring in $dir" "$top/configure" \
+            --with-boringssl="${BORINGSSL_DIR:-$cache/boringssl}" "$@"
+        # Objects of another BoringSSL or of other flags must not be mixed in.
+        run "making $dir clean" make clean
+        echo "$wanted" >.configured
+    fi
+    run "make in $dir" make -j"$(jobs)"
+)
+
+# The environment in which the tests and the demo find what build_tree made in DIR.
+export_tree() {
+    H3_SRCDIR=$top
+    H3_BUILDDIR=$1
+    HTTP3_MODULE=$1/mod_http3/mod_http3.so
+    ALTSVC_MODULE=$1/mod_altsvc/mod_altsvc.so
+    H3LOAD=$1/tests/bench/h3load
+    APXS=$(sed -n 's/^APXS = //p' "$1/Makefile")
+    HTTPD=$(sed -n 's/^HTTPD = //p' "$1/Makefile")
+    HTTPD_MODULES=$(sed -n 's/^APXS_LIBEXECDIR = //p' "$1/Makefile")
+    export H3_SRCDIR H3_BUILDDIR HTTP3_MODULE ALTSVC_MODULE H3LOAD APXS HTTPD HTTPD_MODULES
+}
