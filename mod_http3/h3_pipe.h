@@ -63,11 +63,21 @@ typedef struct h3_span {
     dev_t dev;
 } h3_span;
 
+/* Bytes or a span, in the order of the response. */
 typedef struct h3_piece {
     struct h3_piece *next;
     h3_chunk *chunk; /* or, if NULL, */
     h3_span span;
 } h3_piece;
+
+void h3_piece_destroy(h3_piece *piece); /* frees the chunk, closes the span */
+
+/* A head on its way out. */
+typedef struct h3_pipe_head {
+    struct h3_pipe_head *next;
+    h3_head *head;
+} h3_pipe_head;
+
 
 struct h3_pipe {
     pthread_mutex_t lock;
@@ -85,10 +95,7 @@ struct h3_pipe {
     int in_eof;            /* the body is complete, content-length checked */
 
     /* under lock: out */
-    struct h3_pipe_head {
-        h3_head *head;
-        struct h3_pipe_head *next;
-    } *heads_first, *heads_last;
+    h3_pipe_head *heads_first, *heads_last;
     h3_piece *out_first, *out_last;
     size_t out_len;        /* bytes in memory, from write to acknowledgement */
     size_t unrung;         /* bytes written since the last ring */
@@ -96,6 +103,8 @@ struct h3_pipe {
     size_t credit_step;    /* consumed bytes worth a ring */
     int out_end;           /* the worker's last byte is in */
     uint64_t out_error;    /* with out_end: reset with this code instead of a FIN, 0: none */
+    h3_chunk *refill;      /* what a worker has read of a span for the I/O thread */
+    int refill_done;       /* refill is the answer; NULL: the file could not be read */
     int waiting;           /* a worker waits on cond */
     int aborted;           /* the client or the connection is gone: reads and writes fail */
     int left;              /* httpd does not touch the pipe any more (until finish) */
@@ -140,7 +149,8 @@ void h3_pipe_w_flush(h3_pipe *p);
 
 /*
  * The response is complete (error 0: FIN), or cannot be completed (error: the
- * HTTP/3 code for RESET_STREAM, never a FIN). Later calls change nothing.
+ * HTTP/3 code for RESET_STREAM, never a FIN). Later calls change nothing. Does
+ * not ring: h3_pipe_w_leave follows, or h3_pipe_w_flush where it may take long.
  */
 void h3_pipe_w_end(h3_pipe *p, uint64_t error);
 
@@ -152,5 +162,42 @@ int h3_pipe_w_is_aborted(h3_pipe *p);
  * H3_INTERNAL_ERROR if nobody has ended it.
  */
 void h3_pipe_w_leave(h3_pipe *p);
+
+/* The answer to a read of a span, chunk NULL if it failed. Rings. */
+void h3_pipe_w_refilled(h3_pipe *p, h3_chunk *chunk);
+
+/* ---- I/O thread's side ---- */
+
+/* Body bytes of the client; copied. 0, or -1 without memory. */
+int h3_pipe_io_recv(h3_pipe *p, const uint8_t *data, size_t len);
+/* The body is complete, and as long as its content-length says. */
+void h3_pipe_io_recv_eof(h3_pipe *p);
+
+/* What a pipe on the bell has to tell. All of it is the caller's then. */
+typedef struct h3_pipe_news {
+    h3_pipe_head *heads;
+    h3_piece *pieces;
+    size_t consumed;   /* body bytes to give back as flow-control credit */
+    int end;           /* no more pieces will come */
+    uint64_t error;    /* with end */
+    int left;
+    int refilled;      /* `refill` is the answer to a read of a span */
+    h3_chunk *refill;
+} h3_pipe_news;
+
+void h3_pipe_io_take(h3_pipe *p, h3_pipe_news *news);
+
+/* Room for file bytes right now, and counting what was read into memory. */
+size_t h3_pipe_io_room(h3_pipe *p);
+void h3_pipe_io_add(h3_pipe *p, size_t len);
+/* `len` bytes were acknowledged (or given up) and are freed. Wakes a worker that waits for room. */
+void h3_pipe_io_acked(h3_pipe *p, size_t len);
+
+/*
+ * The client has reset the stream, or the connection is gone: what the worker
+ * reads and writes fails from now on. Returns the body bytes that nobody has
+ * read, which are still to be given back as credit of the connection. Idempotent.
+ */
+size_t h3_pipe_io_abort(h3_pipe *p);
 
 #endif /* H3_PIPE_H */
