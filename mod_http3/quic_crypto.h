@@ -51,6 +51,22 @@ void quic_crypto_ctx_init(struct ssl_ctx_st *ctx);
 void quic_crypto_attach(quic_crypto *qc, ngtcp2_conn *conn, struct ssl_st *ssl, int is_server);
 
 /*
+ * The connection's local transport parameters have changed (ngtcp2_conn_set_local_transport_params):
+ * gives the SSL the new ones. Only before the server's first flight, from inside the choice of the
+ * host. 0 or -1.
+ */
+int quic_crypto_set_local_params(quic_crypto *qc);
+
+/*
+ * Writes an Initial packet with CONNECTION_CLOSE and `error` for a client that gets no connection
+ * (RFC 9000 section 5.2.2), without any state. `dcid` is the client's source id, `odcid` the
+ * destination id of its Initial, `scid` any id of ours. Returns the length, or -1.
+ */
+long quic_crypto_initial_close(uint8_t *dest, size_t destlen, uint32_t version,
+                               const ngtcp2_cid *dcid, const ngtcp2_cid *scid,
+                               const ngtcp2_cid *odcid, uint64_t error);
+
+/*
  * HKDF-Expand-Label of TLS 1.3 (RFC 8446 section 7.1) with SHA-256 or SHA-384,
  * empty context. `label` without the "tls13 " prefix. 0, or -1 if the library
  * refuses.
