@@ -44,7 +44,7 @@ typedef struct h3_config {
     const char *qlog_dir;       /* H3QlogDir, absolute, or NULL */
     apr_array_header_t *listens; /* h3_listen *, main server only; empty: mirror TCP */
 
-    struct h3_ssl_config *ssl;  /* the SSL* directives seen here, h3_ssl.h */
+    struct h3_ssl_config *ssl;  /* the SSL* directives, h3_ssl_config.h */
 
     int wants_h3;               /* "h3" stood in Protocols */
     const char *off_reason;     /* why HTTP/3 is off, NULL: it is on */

@@ -1,38 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The mod_ssl world over HTTP/3: the SSL* directives (registered a second time,
- * with mod_ssl's override bits), which of them HTTP/3 cannot honour, SSL_*
- * variables, and access checks that fail closed: HTTP/3 never allows what
- * HTTP/1.1 on the same virtual host denies.
+ * The mod_ssl world over HTTP/3: SSL_* variables, access checks that fail
+ * closed (HTTP/3 never allows what HTTP/1.1 on the same virtual host denies),
+ * the environment of scripts, and which virtual hosts may share a connection.
  *
- * Directive handlers run while the configuration is read; hooks on workers.
+ * The directives behind it are in h3_ssl_config. Hooks run on workers, except
+ * where a comment says otherwise.
  */
 #ifndef H3_SSL_H
 #define H3_SSL_H
 
 #include "httpd.h"
 #include "http_config.h"
+#include "h3_ssl_config.h"
 #include "quic_tls.h"
-
-typedef struct h3_ssl_config h3_ssl_config; /* per server */
-
-h3_ssl_config *h3_ssl_create_server(apr_pool_t *p);
-h3_ssl_config *h3_ssl_merge_server(apr_pool_t *p, h3_ssl_config *base, h3_ssl_config *add);
-void *h3_ssl_create_dir(apr_pool_t *p, char *dir);
-void *h3_ssl_merge_dir(apr_pool_t *p, void *base, void *add);
 
 void h3_ssl_register_hooks(apr_pool_t *p);
 
 /*
- * check_config: an error (logged, with file and line) where SSL* directives are
- * used without mod_ssl; for each virtual host that wants h3 the reason why it cannot have it (a
- * warning with directive, file and line is logged), or NULL.
+ * pre_config, after mod_ssl.c and mod_log_config.c: puts our answer before
+ * mod_ssl's for `Require ssl`, `Require ssl-verify-client` and the log formats
+ * %{...}x and %{...}c; connections of mod_ssl go on being answered by mod_ssl.
  */
-apr_status_t h3_ssl_check(server_rec *main_server, apr_pool_t *ptemp);
-const char *h3_ssl_off_reason(const server_rec *s);
-int h3_ssl_is_enabled(const server_rec *s); /* SSLEngine on */
+void h3_ssl_pre_config(apr_pool_t *pconf);
 
-/* post_config: what quic_tls_host_make needs for this virtual host, certificates of mod_md included. */
-apr_status_t h3_ssl_host_spec(quic_tls_host_spec *spec, server_rec *s, apr_pool_t *p);
+/*
+ * May a request for virtual host `request` be served on a connection whose
+ * handshake chose `handshake`? SSLVHostSNIPolicy as mod_ssl reads it; never if
+ * `request` has no HTTP/3. 0: answer 421 (RFC 9110 section 15.5.20).
+ * SSLStrictSNIVHostCheck (403 where no SNI came) is checked by a
+ * post_read_request hook of this file.
+ */
+int h3_ssl_same_trust(const server_rec *handshake, const server_rec *request);
+
+/*
+ * The value of an SSL_* variable (or "HTTPS") on one of our connections, as
+ * mod_ssl would give it for TLS 1.3 without a client certificate, in `p`. "" if
+ * it has none; NULL if `c` is not ours. With `r`, a variable that mod_ssl could answer and we
+ * cannot is remembered: the request is denied in fixups, for a negated condition
+ * may have taken the emptiness for a permission.
+ */
+const char *h3_ssl_var(apr_pool_t *p, const conn_rec *c, request_rec *r, const char *name);
 
 #endif /* H3_SSL_H */

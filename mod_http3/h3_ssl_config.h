@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The SSL* directives, registered a second time with mod_ssl's override bits:
+ * httpd gives each of them to every module that registered it. Only those are
+ * here that HTTP/3 honours, or must know of in order to stay off.
+ *
+ * Handlers run while the configuration (or an .htaccess file) is read; what
+ * they fill is read-only from then on and may be read on every thread. Without
+ * mod_ssl each of them is an error, as it would be without this module; values
+ * that mod_ssl rejects are left to mod_ssl's own message.
+ */
+#ifndef H3_SSL_CONFIG_H
+#define H3_SSL_CONFIG_H
+
+#include "httpd.h"
+#include "http_config.h"
+#include "quic_tls.h"
+
+/* One directive as it was given, for messages with file and line. */
+typedef struct h3_ssl_setting {
+    const char *directive; /* its name */
+    const char *value;     /* arguments; file names absolute */
+    const char *file;
+    int line;
+} h3_ssl_setting;
+
+/* Per server and virtual host. NULL: not given. */
+typedef struct h3_ssl_config {
+    int seen;                        /* any SSL* directive stood here or further out */
+    const h3_ssl_setting *engine;
+    const h3_ssl_setting *protocol;
+    const h3_ssl_setting *ciphers;   /* of TLS up to 1.2; matters for SSLVHostSNIPolicy only */
+    const h3_ssl_setting *ciphers13; /* SSLCipherSuite TLSv1.3 */
+    const h3_ssl_setting *chain_file, *ticket_key_file, *tickets;
+    const h3_ssl_setting *verify_client, *verify_depth;
+    const h3_ssl_setting *ca_path, *ca_file, *ca_dn_path, *ca_dn_file;
+    const h3_ssl_setting *crl_path, *crl_file, *crl_check;
+    const h3_ssl_setting *ocsp_enable, *ocsp_override, *ocsp_responder;
+    const h3_ssl_setting *srp_verifier;
+    const h3_ssl_setting *strict_sni;
+    apr_array_header_t *cert_files;  /* const h3_ssl_setting * */
+    apr_array_header_t *key_files;   /* const h3_ssl_setting * */
+    apr_array_header_t *conf_cmds;   /* const h3_ssl_setting *, "NAME VALUE" */
+    const char *groups;              /* BoringSSL's names of what SSLOpenSSLConfCmd Groups allows */
+    const char *policy;              /* two hosts with equal policies are one to SSLVHostSNIPolicy */
+} h3_ssl_config;
+
+enum { /* SSLOptions */
+    H3_SSL_OPT_STDENVVARS = 1,
+    H3_SSL_OPT_EXPORTCERTDATA = 2,
+    H3_SSL_OPT_FAKEBASICAUTH = 4,
+    H3_SSL_OPT_OTHER = 8, /* StrictRequire (mod_ssl enforces it), OptRenegotiate, LegacyDNStringFormat */
+    H3_SSL_OPT_RELATIVE = 16
+};
+
+/* Per directory, Location, .htaccess ... */
+typedef struct h3_ssl_dir {
+    int require_ssl;
+    int options, options_add, options_del;
+    const h3_ssl_setting *verify_client;
+    const h3_ssl_setting *ciphers;
+    const h3_ssl_setting *require;   /* an SSLRequire */
+    const h3_ssl_setting *user_name;
+} h3_ssl_dir;
+
+h3_ssl_config *h3_ssl_config_create(apr_pool_t *p);
+h3_ssl_config *h3_ssl_config_merge(apr_pool_t *p, const h3_ssl_config *base,
+                                   const h3_ssl_config *add);
+void *h3_ssl_config_create_dir(apr_pool_t *p, char *dir);
+void *h3_ssl_config_merge_dir(apr_pool_t *p, void *base, void *add);
+
+/* pre_config: forgets what an earlier configuration has said (the DSO stays loaded). */
+void h3_ssl_config_reset(apr_pool_t *pconf);
+
+/* check_config: fills groups and policy of every virtual host. */
+void h3_ssl_config_complete(server_rec *main_server, apr_pool_t *pconf);
+
+int h3_ssl_config_enabled(const server_rec *s); /* SSLEngine on */
+
+/*
+ * Why HTTP/3 cannot honour the SSL* settings of `s`, or NULL. *culprit is the
+ * directive, or NULL where none is to blame. In `p`.
+ */
+const char *h3_ssl_config_off_reason(const server_rec *s, apr_pool_t *p,
+                                     const h3_ssl_setting **culprit);
+
+/* Settings in <Directory>, <Location> ... that HTTP/3 denies: const h3_ssl_setting *, .htaccess not included. */
+const apr_array_header_t *h3_ssl_config_denied_dirs(void);
+
+/*
+ * What quic_tls_host_make needs for this virtual host; in `p`. With `final`
+ * (post_config, after mod_md) certificates that other modules bring are included. APR_ENOENT: there is
+ * no certificate; APR_EGENERAL: only a fallback one, which mod_ssl answers with 503.
+ */
+apr_status_t h3_ssl_config_host_spec(quic_tls_host_spec *spec, server_rec *s, int final,
+                                     apr_pool_t *p);
+
+/* SSLVHostSNIPolicy, of the whole server. */
+typedef enum { H3_SNI_SECURE, H3_SNI_STRICT, H3_SNI_INSECURE, H3_SNI_AUTHONLY } h3_sni_policy;
+h3_sni_policy h3_ssl_config_sni_policy(void);
+
+int h3_ssl_config_strict_sni(const server_rec *s); /* SSLStrictSNIVHostCheck on */
+
+/* The rows for the module's command table; cmd_data is the offset of the setting. */
+const char *h3_ssl_config_set(cmd_parms *cmd, void *dir, const char *arg);
+const char *h3_ssl_config_set_file(cmd_parms *cmd, void *dir, const char *arg);
+const char *h3_ssl_config_add_file(cmd_parms *cmd, void *dir, const char *arg);
+const char *h3_ssl_config_set_flag(cmd_parms *cmd, void *dir, int flag);
+const char *h3_ssl_config_set_ciphers(cmd_parms *cmd, void *dir, const char *a, const char *b);
+const char *h3_ssl_config_add_conf_cmd(cmd_parms *cmd, void *dir, const char *a, const char *b);
+const char *h3_ssl_config_set_verify(cmd_parms *cmd, void *dir, const char *arg);
+const char *h3_ssl_config_set_require(cmd_parms *cmd, void *dir, const char *arg);
+const char *h3_ssl_config_set_require_ssl(cmd_parms *cmd, void *dir);
+const char *h3_ssl_config_set_options(cmd_parms *cmd, void *dir, const char *arg);
+const char *h3_ssl_config_set_user(cmd_parms *cmd, void *dir, const char *arg);
+const char *h3_ssl_config_set_sni_policy(cmd_parms *cmd, void *dir, const char *arg);
+const char *h3_ssl_config_set_fips(cmd_parms *cmd, void *dir, int flag);
+
+#define H3_SSL_SRV(name, args, handler, member)                                                    \
+    AP_INIT_##args(name, handler, (void *)APR_OFFSETOF(h3_ssl_config, member), RSRC_CONF,          \
+                   "mod_ssl's directive, also for HTTP/3")
+#define H3_SSL_ALL(name, args, handler, member)                                                    \
+    AP_INIT_##args(name, handler, (void *)APR_OFFSETOF(h3_ssl_config, member),                     \
+                   RSRC_CONF | OR_AUTHCFG, "mod_ssl's directive, also for HTTP/3")
+#define H3_SSL_DIR(name, args, handler, type)                                                      \
+    AP_INIT_##args(name, handler, NULL, type, "mod_ssl's directive, also for HTTP/3")
+
+/* clang-format off */
+#define H3_SSL_CONFIG_COMMANDS                                                                     \
+    H3_SSL_SRV("SSLEngine", TAKE1, h3_ssl_config_set, engine),                                     \
+    H3_SSL_SRV("SSLProtocol", RAW_ARGS, h3_ssl_config_set, protocol),                              \
+    H3_SSL_ALL("SSLCipherSuite", TAKE12, h3_ssl_config_set_ciphers, ciphers),                      \
+    H3_SSL_SRV("SSLOpenSSLConfCmd", TAKE2, h3_ssl_config_add_conf_cmd, conf_cmds),                 \
+    H3_SSL_SRV("SSLCertificateFile", TAKE1, h3_ssl_config_add_file, cert_files),                   \
+    H3_SSL_SRV("SSLCertificateKeyFile", TAKE1, h3_ssl_config_add_file, key_files),                 \
+    H3_SSL_SRV("SSLCertificateChainFile", TAKE1, h3_ssl_config_set_file, chain_file),              \
+    H3_SSL_SRV("SSLSessionTicketKeyFile", TAKE1, h3_ssl_config_set_file, ticket_key_file),         \
+    H3_SSL_SRV("SSLSessionTickets", FLAG, h3_ssl_config_set_flag, tickets),                        \
+    H3_SSL_ALL("SSLCACertificatePath", TAKE1, h3_ssl_config_set_file, ca_path),                    \
+    H3_SSL_ALL("SSLCACertificateFile", TAKE1, h3_ssl_config_set_file, ca_file),                    \
+    H3_SSL_SRV("SSLCADNRequestPath", TAKE1, h3_ssl_config_set_file, ca_dn_path),                   \
+    H3_SSL_SRV("SSLCADNRequestFile", TAKE1, h3_ssl_config_set_file, ca_dn_file),                   \
+    H3_SSL_SRV("SSLCARevocationPath", TAKE1, h3_ssl_config_set_file, crl_path),                    \
+    H3_SSL_SRV("SSLCARevocationFile", TAKE1, h3_ssl_config_set_file, crl_file),                    \
+    H3_SSL_SRV("SSLCARevocationCheck", RAW_ARGS, h3_ssl_config_set, crl_check),                    \
+    H3_SSL_ALL("SSLVerifyClient", TAKE1, h3_ssl_config_set_verify, verify_client),                 \
+    H3_SSL_ALL("SSLVerifyDepth", TAKE1, h3_ssl_config_set, verify_depth),                          \
+    H3_SSL_SRV("SSLOCSPEnable", RAW_ARGS, h3_ssl_config_set, ocsp_enable),                         \
+    H3_SSL_SRV("SSLOCSPOverrideResponder", FLAG, h3_ssl_config_set_flag, ocsp_override),           \
+    H3_SSL_SRV("SSLOCSPDefaultResponder", TAKE1, h3_ssl_config_set, ocsp_responder),               \
+    H3_SSL_SRV("SSLSRPVerifierFile", TAKE1, h3_ssl_config_set_file, srp_verifier),                 \
+    H3_SSL_SRV("SSLStrictSNIVHostCheck", FLAG, h3_ssl_config_set_flag, strict_sni),                \
+    H3_SSL_DIR("SSLVHostSNIPolicy", TAKE1, h3_ssl_config_set_sni_policy, RSRC_CONF),               \
+    H3_SSL_DIR("SSLFIPS", FLAG, h3_ssl_config_set_fips, RSRC_CONF),                                \
+    H3_SSL_DIR("SSLUserName", TAKE1, h3_ssl_config_set_user, RSRC_CONF | OR_AUTHCFG),              \
+    H3_SSL_DIR("SSLOptions", RAW_ARGS, h3_ssl_config_set_options, OR_OPTIONS),                     \
+    H3_SSL_DIR("SSLRequireSSL", NO_ARGS, h3_ssl_config_set_require_ssl, OR_AUTHCFG),               \
+    H3_SSL_DIR("SSLRequire", RAW_ARGS, h3_ssl_config_set_require, OR_AUTHCFG)
+/* clang-format on */
+
+#endif /* H3_SSL_CONFIG_H */
