@@ -18,14 +18,14 @@ fail() {
 
 # run WHAT COMMAND...: says what it does; the command's output only matters when it fails.
 run() {
-    what=$1
+    run_what=$1
     shift
-    say "$what"
+    say "$run_what"
     mkdir -p "$cache/log"
-    log=$cache/log/$(printf %s "$what" | tr -cs 'A-Za-z0-9._-' '-' | cut -c1-60).log
-    if ! "$@" >"$log" 2>&1 </dev/null; then
-        tail -n 40 "$log" >&2
-        fail "This failed: $what. The whole output is in $log."
+    run_log=$cache/log/$(printf %s "$run_what" | tr -cs 'A-Za-z0-9._-' '-' | cut -c1-60).log
+    if ! "$@" >"$run_log" 2>&1 </dev/null; then
+        tail -n 40 "$run_log" >&2
+        fail "This failed: $run_what. The whole output is in $run_log."
     fi
 }
 
