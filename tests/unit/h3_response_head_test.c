@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include "h3_response_head.h"
+#include "tap.h"
+
+static const char *value_of(const h3_head *h, const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < h->nfields; i++) {
+        if (strcmp(h3_field_name(h, &h->fields[i]), name) == 0) {
+            return h3_field_value(h, &h->fields[i]);
+        }
+    }
+    return NULL;
+}
+
+static void lengths(void)
+{
+    const char text[] = "HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody\r\n\r\n";
+    size_t head = strlen("HTTP/1.1 200 OK\r\nA: b\r\n\r\n"), len, seen, bad = 0;
+
+    is_int(h3_response_head_len(text, strlen(text), 0), head, "found before the body");
+    is_int(h3_response_head_len(text, 0, 0), 0, "nothing in nothing");
+    /* However it is cut in two, the end is found with the second piece and not before. */
+    for (seen = 0; seen < head; seen++) {
+        bad += h3_response_head_len(text, seen, 0) != 0;
+        bad += h3_response_head_len(text, strlen(text), seen) != head;
+    }
+    is_int(bad, 0, "found at every cut");
+    for (len = 0, bad = 0; len < head; len++) {
+        bad += h3_response_head_len(text, len, len > 0 ? len - 1 : 0) != 0;
+    }
+    is_int(bad, 0, "not found a byte too early");
+}
+
+static void final(void)
+{
+    const char text[] = "HTTP/1.1 404 Not Found\r\n"
+                        "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+                        "X-Spaces: \t a b \t \r\n"
+                        "X-Empty:\r\n"
+                        "Set-Cookie: a=b\r\n"
+                        "Set-Cookie: c=d\r\n"
+                        "Connection: close\r\n"
+                        "Keep-Alive: timeout=5\r\n"
+                        "Transfer-Encoding: chunked\r\n"
+                        "Upgrade: h2\r\n"
+                        "Proxy-Connection: x\r\n"
+                        "X-Latin: caf\xe9\r\n"
+                        "Content-Length: 17\r\n"
+                        "\r\n";
+    const char *error;
+    h3_head *h = h3_response_head_parse(text, strlen(text), &error);
+
+    if (!ok(h != NULL, "parsed")) {
+        diag(error);
+        return;
+    }
+    is_str(error, NULL, "no error");
+    is_int(h->status, 404, "status");
+    is_int(h->nfields, 7, "connection-specific fields are left out");
+    is_str(value_of(h, "date"), "Sun, 06 Nov 1994 08:49:37 GMT", "lower-case name, value as it was");
+    is_str(value_of(h, "x-spaces"), "a b", "white space round the value is gone");
+    is_str(value_of(h, "x-empty"), "", "empty value");
+    is_str(value_of(h, "x-latin"), "caf\xe9", "obs-text passes");
+    is_str(value_of(h, "connection"), NULL, "no connection");
+    is_str(value_of(h, "transfer-encoding"), NULL, "no transfer-encoding");
+    is_int(h->fields[3].sensitive, 1, "Set-Cookie is sensitive");
+    is_str(h3_field_value(h, &h->fields[4]), "c=d", "both Set-Cookie are there");
+    is_int(h->fields[0].sensitive, 0, "Date is not");
+    is_int(h->content_length, 17, "content length");
+    h3_head_destroy(h);
+}
+
+static void interim(void)
+{
+    const char early[] = "HTTP/1.1 103 Early Hints\r\nLink: </s.css>; rel=preload\r\n"
+                         "Content-Length: 3\r\n\r\n";
+    const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    const char bare[] = "HTTP/1.1 204\r\nContent-Length: 0\r\n\r\n";
+    const char *error;
+    h3_head *h = h3_response_head_parse(early, strlen(early), &error);
+
+    is_int(h->status, 103, "103");
+    is_str(value_of(h, "link"), "</s.css>; rel=preload", "with its field");
+    is_int(h->nfields, 1, "and without a length");
+    h3_head_destroy(h);
+    h = h3_response_head_parse(go_on, strlen(go_on), &error);
+    is_int(h->status, 100, "100");
+    is_int(h->nfields, 0, "has no fields");
+    h3_head_destroy(h);
+    h = h3_response_head_parse(bare, strlen(bare), &error);
+    is_int(h->status, 204, "no reason phrase");
+    is_int(h->nfields, 0, "no Content-Length with 204");
+    h3_head_destroy(h);
+}
+
+static void refused(void)
+{
+    static const char *const bad[] = {
+        "HTTP/1.1 20 OK\r\n\r\n",
+        "HTTP/1.1 099 OK\r\n\r\n",
+        "HTTP/1.1 2000 OK\r\n\r\n",
+        "HTTP/1.1 2x0 OK\r\n\r\n",
+        "HTTP/1.1\r\n\r\n",
+        "<html>\r\n\r\n",
+        "\r\n\r\n",
+        "HTTP/1.1 200 OK\rA: b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n: no name\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA B: c\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA\xe9: c\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA : c\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA: b\rB: c\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA: b\nB: c\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA: \x01\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA: \x7f\r\n\r\n",
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        const char *error = NULL;
+        char *copy = malloc(strlen(bad[i])); /* without a NUL: reading beyond it is seen */
+        h3_head *h;
+
+        memcpy(copy, bad[i], strlen(bad[i]));
+        h = h3_response_head_parse(copy, strlen(bad[i]), &error);
+        ok(!h && error, "refused: case %d (%s)", (int)i, error ? error : "was taken");
+        h3_head_destroy(h);
+        free(copy);
+    }
+}
+
+int main(void)
+{
+    lengths();
+    final();
+    interim();
+    refused();
+    return done_testing();
+}
