@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "altsvc_config.h"
+
+#include "mod_http3.h"
+
+#include "apr_strings.h"
+#include "http_core.h"
+#include "http_log.h"
+
+APLOG_USE_MODULE(altsvc);
+
+/* Longer values would be no use: clients and proxies limit the size of a field. */
+#define MAX_VALUE 4096
+
+/* A directive whose value is a number or one of two words (the second is 1). */
+typedef struct {
+    const char *name;
+    apr_size_t offset;
+    int unsaid; /* the default */
+    int min, max;
+    const char *words[2];
+} row_t;
+
+typedef struct {
+    int off;
+} dir_config_t;
+
+static const char *set_says(cmd_parms *cmd, void *dir, int argc, char *const argv[]);
+static const char *set_row(cmd_parms *cmd, void *dir, const char *arg);
+static const char *set_host(cmd_parms *cmd, void *dir, const char *arg);
+static const char *add_origin(cmd_parms *cmd, void *dir, const char *arg);
+static void finish_server(apr_pool_t *p, altsvc_config_t *conf, server_rec *main_server);
+static void warn_server(const altsvc_config_t *conf, const altsvc_config_t *base);
+static const altsvc_config_t *find_origin(const altsvc_origin_t *origin,
+                                          const altsvc_config_t *conf, server_rec *main_server);
+
+static APR_OPTIONAL_FN_TYPE(http3_alt_port) * http3_alt_port_fn;
+static APR_OPTIONAL_FN_TYPE(http3_planned_port) * http3_planned_port_fn;
+static APR_OPTIONAL_FN_TYPE(http3_off_reason) * http3_off_reason_fn;
+
+#define AT(field) APR_OFFSETOF(altsvc_config_t, field)
+
+static const row_t rows[] = {
+    { "AltSvcMode", AT(frame), 0, 0, 1, { "header", "frame" } },
+    { "AltSvcMaxAge", AT(max_age), 86400, 1, ALTSVC_VALUE_MAX_AGE, { NULL, NULL } },
+    { "AltSvcPersist", AT(persist), 0, 0, 1, { "off", "on" } },
+    { "AltSvcPort", AT(port), 0, 1, 65535, { NULL, NULL } },
+    { "AltSvcOverride", AT(override), 1, 0, 1, { "off", "on" } },
+};
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+#define VALUE(conf, row) (*(int *)((char *)(conf) + (row)->offset))
+
+const command_rec altsvc_config_cmds[] = {
+    AP_INIT_TAKE_ARGV("AltSvc", set_says, NULL, RSRC_CONF | ACCESS_CONF | OR_FILEINFO,
+                      "auto, off, clear, or alternatives such as h3=\":443\"; in a directory: off"),
+    AP_INIT_TAKE1("AltSvcMode", set_row, (void *)&rows[0], RSRC_CONF,
+                  "header, or frame: an ALTSVC frame on HTTP/2 connections instead"),
+    AP_INIT_TAKE1("AltSvcMaxAge", set_row, (void *)&rows[1], RSRC_CONF,
+                  "seconds for which clients keep an alternative"),
+    AP_INIT_TAKE1("AltSvcPersist", set_row, (void *)&rows[2], RSRC_CONF,
+                  "on: clients keep alternatives when their network changes"),
+    AP_INIT_TAKE1("AltSvcPort", set_row, (void *)&rows[3], RSRC_CONF,
+                  "the UDP port that clients call, where it is not the one that is bound here"),
+    AP_INIT_TAKE1("AltSvcOverride", set_row, (void *)&rows[4], RSRC_CONF,
+                  "off: a backend's or script's own Alt-Svc stays"),
+    AP_INIT_TAKE1("AltSvcHost", set_host, NULL, RSRC_CONF,
+                  "the host that clients call for `auto`, where it is not the origin's own"),
+    AP_INIT_ITERATE("AltSvcOrigins", add_origin, NULL, RSRC_CONF,
+                    "further names, host or host:port, that the ALTSVC frame also speaks for"),
+    { NULL, { NULL }, NULL, 0, RAW_ARGS, NULL }
+};
+
+void *altsvc_config_create_server(apr_pool_t *p, server_rec *s)
+{
+    altsvc_config_t *conf = apr_pcalloc(p, sizeof(*conf));
+    apr_size_t i;
+
+    conf->server = s;
+    for (i = 0; i < ROWS; i++) {
+        VALUE(conf, &rows[i]) = -1;
+    }
+    return conf;
+}
+
+void *altsvc_config_merge_server(apr_pool_t *p, void *base_, void *add_)
+{
+    const altsvc_config_t *base = base_, *add = add_;
+    altsvc_config_t *conf = apr_pmemdup(p, add, sizeof(*conf));
+    apr_size_t i;
+
+    if (add->says == ALTSVC_SILENT) {
+        conf->says = base->says;
+        conf->line = base->line;
+        conf->alts = base->alts;
+        conf->has_auto = base->has_auto;
+    }
+    for (i = 0; i < ROWS; i++) {
+        if (VALUE(conf, &rows[i]) < 0) {
+            VALUE(conf, &rows[i]) = VALUE(base, &rows[i]);
+        }
+    }
+    if (!conf->host) {
+        conf->host = base->host;
+    }
+    if (!conf->origins) {
+        conf->origins = base->origins;
+    }
+    return conf;
+}
+
+void *altsvc_config_create_dir(apr_pool_t *p, char *dir)
+{
+    return apr_pcalloc(p, sizeof(dir_config_t));
+}
+
+void *altsvc_config_merge_dir(apr_pool_t *p, void *base_, void *add_)
+{
+    dir_config_t *dir = apr_palloc(p, sizeof(*dir));
+
+    dir->off = ((dir_config_t *)base_)->off || ((dir_config_t *)add_)->off;
+    return dir;
+}
+
+static altsvc_config_t *server_config(const cmd_parms *cmd)
+{
+    return ap_get_module_config(cmd->server->module_config, &altsvc_module);
+}
+
+/* Reads `auto` and values into conf->alts. */
+static const char *set_list(cmd_parms *cmd, altsvc_config_t *conf, int argc, char *const argv[])
+{
+    const altsvc_alt_t by_itself = { "h3", "", 0, -1, -1 };
+    const char *mistake, *text = "";
+    int i;
+
+    conf->alts = apr_array_make(cmd->pool, argc, sizeof(altsvc_alt_t));
+    for (i = 0; i < argc; i++) {
+        if (!ap_cstr_casecmp(argv[i], "auto")) {
+            if (conf->has_auto) {
+                return "AltSvc: auto is there twice";
+            }
+            conf->has_auto = 1;
+            APR_ARRAY_PUSH(conf->alts, altsvc_alt_t) = by_itself;
+            continue;
+        }
+        if (!ap_cstr_casecmp(argv[i], "off") || !ap_cstr_casecmp(argv[i], "clear")) {
+            return apr_pstrcat(cmd->pool, "AltSvc: ", argv[i], " stands alone", NULL);
+        }
+        mistake = altsvc_value_parse(cmd->pool, argv[i], conf->alts);
+        if (mistake) {
+            return apr_pstrcat(cmd->pool, "AltSvc: ", mistake, NULL);
+        }
+        text = apr_pstrcat(cmd->pool, text, argv[i], NULL);
+    }
+    return strlen(text) > MAX_VALUE
+               ? apr_psprintf(cmd->pool, "AltSvc: the value is longer than %d octets", MAX_VALUE)
+               : NULL;
+}
+
+static const char *set_says(cmd_parms *cmd, void *dir, int argc, char *const argv[])
+{
+    altsvc_config_t *conf = server_config(cmd);
+    const char *mistake = ap_check_cmd_context(cmd, NOT_IN_LIMIT);
+
+    if (mistake) {
+        return mistake;
+    }
+    if (argc == 0) {
+        return "AltSvc needs auto, off, clear or alternatives such as h3=\":443\"";
+    }
+    if (cmd->path) {
+        if (argc != 1 || ap_cstr_casecmp(argv[0], "off")) {
+            return apr_pstrcat(cmd->pool, "AltSvc can only be off in a directory, not ", argv[0],
+                               NULL);
+        }
+        ((dir_config_t *)dir)->off = 1;
+        return NULL;
+    }
+    conf->line = cmd->directive;
+    conf->alts = NULL;
+    conf->has_auto = 0;
+    if (argc == 1 && !ap_cstr_casecmp(argv[0], "off")) {
+        conf->says = ALTSVC_OFF;
+        return NULL;
+    }
+    if (argc == 1 && !ap_cstr_casecmp(argv[0], "clear")) {
+        conf->says = ALTSVC_CLEAR;
+        return NULL;
+    }
+    conf->says = ALTSVC_LIST;
+    return set_list(cmd, conf, argc, argv);
+}
+
+static const char *set_row(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const row_t *row = cmd->info;
+    int *value = &VALUE(server_config(cmd), row);
+    int i;
+
+    if (!row->words[0]) {
+        return altsvc_value_number(cmd->pool, row->name, arg, row->min, row->max, value);
+    }
+    for (i = 0; i < 2; i++) {
+        if (!ap_cstr_casecmp(arg, row->words[i])) {
+            *value = i;
+            return NULL;
+        }
+    }
+    return apr_psprintf(cmd->pool, "%s must be %s or %s, not '%s'", row->name, row->words[0],
+                        row->words[1], arg);
+}
+
+static const char *set_host(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *mistake = altsvc_value_check_host(cmd->pool, arg);
+
+    server_config(cmd)->host = arg;
+    return mistake ? apr_pstrcat(cmd->pool, "AltSvcHost: ", mistake, NULL) : NULL;
+}
+
+/* Only names: what a certificate covers is asked by its dNSNames. */
+static const char *add_origin(cmd_parms *cmd, void *dir, const char *arg)
+{
+    altsvc_config_t *conf = server_config(cmd);
+    altsvc_origin_t origin = { arg, 0, NULL };
+    const char *mistake = NULL, *colon = strchr(arg, ':');
+
+    if (colon && !strchr(colon + 1, ':')) {
+        origin.host = apr_pstrmemdup(cmd->pool, arg, colon - arg);
+        mistake = altsvc_value_number(cmd->pool, "the port", colon + 1, 1, 65535, &origin.port);
+    }
+    if (!mistake) {
+        mistake = altsvc_value_check_host(cmd->pool, origin.host);
+    }
+    if (!mistake && (*arg == '[' || strspn(origin.host, "0123456789.") == strlen(origin.host))) {
+        mistake = apr_pstrcat(cmd->pool, "'", arg, "' is an address, not a name", NULL);
+    }
+    if (mistake) {
+        return apr_pstrcat(cmd->pool, "AltSvcOrigins: ", mistake, NULL);
+    }
+    if (!conf->origins) {
+        conf->origins = apr_array_make(cmd->pool, 2, sizeof(altsvc_origin_t));
+    }
+    APR_ARRAY_PUSH(conf->origins, altsvc_origin_t) = origin;
+    return NULL;
+}
+
+/* httpd reads its configuration twice at a start; the second time is the one to speak. */
+static int is_time_to_warn(void)
+{
+    return ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST
+           || ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG;
+}
+
+void altsvc_config_finish(apr_pool_t *p, server_rec *main_server)
+{
+    server_rec *s;
+
+    http3_alt_port_fn = APR_RETRIEVE_OPTIONAL_FN(http3_alt_port);
+    http3_planned_port_fn = APR_RETRIEVE_OPTIONAL_FN(http3_planned_port);
+    http3_off_reason_fn = APR_RETRIEVE_OPTIONAL_FN(http3_off_reason);
+    for (s = main_server; s; s = s->next) {
+        altsvc_config_t *conf = ap_get_module_config(s->module_config, &altsvc_module);
+
+        conf->server = s;
+        finish_server(p, conf, main_server);
+    }
+    for (s = main_server; s && is_time_to_warn(); s = s->next) {
+        warn_server(altsvc_config_get(s), altsvc_config_get(main_server));
+    }
+}
+
+static void finish_server(apr_pool_t *p, altsvc_config_t *conf, server_rec *main_server)
+{
+    apr_size_t row;
+    int i;
+
+    for (row = 0; row < ROWS; row++) {
+        if (VALUE(conf, &rows[row]) < 0) {
+            VALUE(conf, &rows[row]) = rows[row].unsaid;
+        }
+    }
+    if (conf->says == ALTSVC_LIST && !conf->has_auto) {
+        conf->fixed = altsvc_config_value(p, conf, NULL);
+    }
+    if (conf->origins) {
+        /* A merged array belongs to the main server too, and each looks for its own siblings. */
+        conf->origins = apr_array_copy(p, conf->origins);
+        for (i = 0; i < conf->origins->nelts; i++) {
+            altsvc_origin_t *origin = &APR_ARRAY_IDX(conf->origins, i, altsvc_origin_t);
+
+            origin->of = find_origin(origin, conf, main_server);
+        }
+    }
+}
+
+/* One line for each directive, not for each virtual host that inherits it. */
+static void warn(const altsvc_config_t *conf, const char *what)
+{
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, conf->server, "%s:%d: %s", conf->line->filename,
+                 conf->line->line_num, what);
+}
+
+static void warn_server(const altsvc_config_t *conf, const altsvc_config_t *base)
+{
+    apr_pool_t *p = conf->server->process->pconf;
+    int i;
+
+    if (conf->says == ALTSVC_SILENT || (conf != base && conf->line == base->line)) {
+        return;
+    }
+    if (conf->has_auto && !http3_alt_port_fn) {
+        warn(conf, "AltSvc auto: mod_http3 is not loaded, so there is no HTTP/3 to advertise");
+    }
+    if (!conf->has_auto && (conf->port || conf->host)) {
+        warn(conf, "AltSvcPort and AltSvcHost have an effect on AltSvc auto only");
+    }
+    if (conf->frame && !ap_find_linked_module("mod_http2.c")) {
+        warn(conf, "AltSvcMode frame: mod_http2 is not loaded, so the header is all there is");
+    }
+    if (conf->origins && !conf->frame) {
+        warn(conf, "AltSvcOrigins has an effect with AltSvcMode frame only");
+    }
+    for (i = 0; conf->origins && i < conf->origins->nelts; i++) {
+        const altsvc_origin_t *origin = &APR_ARRAY_IDX(conf->origins, i, altsvc_origin_t);
+
+        if (origin->of->says == ALTSVC_SILENT || origin->of->says == ALTSVC_OFF) {
+            warn(conf, apr_psprintf(p, "AltSvcOrigins: the virtual host of %s advertises nothing",
+                                    origin->host));
+        }
+    }
+}
+
+const altsvc_config_t *altsvc_config_get(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &altsvc_module);
+}
+
+/* An error page is often another directory's file; it speaks for the request that failed. */
+int altsvc_config_off_in_directory(const request_rec *r)
+{
+    for (; r; r = r->prev) {
+        const dir_config_t *dir =
+            r->per_dir_config ? ap_get_module_config(r->per_dir_config, &altsvc_module) : NULL;
+
+        if (dir && dir->off) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int is_in(const apr_array_header_t *names, const char *host, int wild)
+{
+    int i;
+
+    for (i = 0; names && i < names->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(names, i, const char *);
+
+        if (name && (wild ? !ap_strcasecmp_match(host, name) : !strcasecmp(host, name))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int altsvc_config_answers_to(const server_rec *s, const char *host)
+{
+    return (s->server_hostname && !strcasecmp(host, s->server_hostname)) || is_in(s->names, host, 0)
+           || is_in(s->wild_names, host, 1);
+}
+
+static int listens_on(const server_rec *s, int port)
+{
+    const server_addr_rec *addr;
+
+    for (addr = s->addrs; addr; addr = addr->next) {
+        if (addr->host_port == 0 || addr->host_port == port) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int share_a_port(const server_rec *a, const server_rec *b)
+{
+    const server_addr_rec *addr;
+
+    for (addr = a->addrs; addr; addr = addr->next) {
+        if (addr->host_port == 0 || listens_on(b, addr->host_port)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* As httpd will find it: by name among the port's virtual hosts, else the first of them. */
+static const altsvc_config_t *find_origin(const altsvc_origin_t *origin,
+                                          const altsvc_config_t *conf, server_rec *main_server)
+{
+    const altsvc_config_t *first = NULL;
+    server_rec *s;
+
+    for (s = main_server->next; s; s = s->next) {
+        if (origin->port ? listens_on(s, origin->port) : share_a_port(conf->server, s)) {
+            if (altsvc_config_answers_to(s, origin->host)) {
+                return altsvc_config_get(s);
+            }
+            first = first ? first : altsvc_config_get(s);
+        }
+    }
+    return first ? first : conf;
+}
+
+int altsvc_config_auto_port(const altsvc_config_t *conf, const conn_rec *c)
+{
+    int port;
+
+    if (c) {
+        port = http3_alt_port_fn ? http3_alt_port_fn(c, conf->server) : 0;
+    }
+    else {
+        port = http3_planned_port_fn ? http3_planned_port_fn(conf->server) : 0;
+    }
+    return port && conf->port ? conf->port : port;
+}
+
+const char *altsvc_config_auto_off_reason(const altsvc_config_t *conf)
+{
+    return http3_off_reason_fn ? http3_off_reason_fn(conf->server) : "mod_http3 is not loaded";
+}
+
+const char *altsvc_config_value(apr_pool_t *p, const altsvc_config_t *conf, const conn_rec *c)
+{
+    const char *value = NULL;
+    int i;
+
+    if (conf->says != ALTSVC_LIST) {
+        return conf->says == ALTSVC_CLEAR ? "clear" : NULL;
+    }
+    if (conf->fixed) {
+        return conf->fixed;
+    }
+    for (i = 0; i < conf->alts->nelts; i++) {
+        altsvc_alt_t alt = APR_ARRAY_IDX(conf->alts, i, altsvc_alt_t);
+        const char *one;
+
+        if (!alt.port) {
+            alt.port = altsvc_config_auto_port(conf, c);
+            alt.host = conf->host ? conf->host : "";
+        }
+        if (alt.port) {
+            one = altsvc_value_format(p, &alt, conf->max_age, conf->persist);
+            value = value ? apr_pstrcat(p, value, ", ", one, NULL) : one;
+        }
+    }
+    return value;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The directives of mod_altsvc, merged per virtual host, and the one place that knows what a
+ * virtual host advertises at this moment.
+ *
+ * The parent writes configurations until check_config is over; then they are read-only, and
+ * every function below may be called on any thread.
+ */
+#ifndef ALTSVC_CONFIG_H
+#define ALTSVC_CONFIG_H
+
+#include "altsvc_value.h"
+
+#include "httpd.h"
+#include "http_config.h"
+
+extern module AP_MODULE_DECLARE_DATA altsvc_module;
+
+typedef enum {
+    ALTSVC_SILENT, /* no AltSvc anywhere: the module leaves this virtual host alone */
+    ALTSVC_OFF,
+    ALTSVC_CLEAR,
+    ALTSVC_LIST
+} altsvc_says_t;
+
+struct altsvc_config_t;
+
+/* A sibling name of AltSvcOrigins. */
+typedef struct altsvc_origin_t {
+    const char *host;
+    int port;                         /* 0: that of the connection's own origin */
+    const struct altsvc_config_t *of; /* the virtual host that answers for the name */
+} altsvc_origin_t;
+
+/* -1 in a number: the directive has not been seen; check_config fills in the default. */
+typedef struct altsvc_config_t {
+    server_rec *server;
+    altsvc_says_t says;
+    const ap_directive_t *line; /* of AltSvc, for messages; NULL with ALTSVC_SILENT */
+    apr_array_header_t *alts;   /* altsvc_alt_t; port 0 stands for `auto` */
+    int has_auto;
+    int frame;                   /* AltSvcMode */
+    int max_age;                 /* AltSvcMaxAge, seconds */
+    int persist;                 /* AltSvcPersist */
+    int port;                    /* AltSvcPort, 0: the one that is bound */
+    int override;                /* AltSvcOverride */
+    const char *host;            /* AltSvcHost */
+    apr_array_header_t *origins; /* AltSvcOrigins: altsvc_origin_t */
+    const char *fixed;           /* the value where it never changes */
+} altsvc_config_t;
+
+extern const command_rec altsvc_config_cmds[];
+
+void *altsvc_config_create_server(apr_pool_t *p, server_rec *s);
+void *altsvc_config_merge_server(apr_pool_t *p, void *base, void *add);
+void *altsvc_config_create_dir(apr_pool_t *p, char *dir);
+void *altsvc_config_merge_dir(apr_pool_t *p, void *base, void *add);
+
+/*
+ * The end of check_config: defaults, values that never change, and warnings about what has no
+ * effect. Asks which optional functions mod_http3 offers.
+ */
+void altsvc_config_finish(apr_pool_t *p, server_rec *main_server);
+
+const altsvc_config_t *altsvc_config_get(const server_rec *s);
+
+/*
+ * Does `AltSvc off` of a directory hold for this request, or for one that it was redirected
+ * from?
+ */
+int altsvc_config_off_in_directory(const request_rec *r);
+
+/* Is `host` the ServerName of `s` or one of its ServerAliases? */
+int altsvc_config_answers_to(const server_rec *s, const char *host);
+
+/*
+ * The field value that connection `c` of this virtual host gets now, or NULL: nothing. With a NULL
+ * for `c`, what the configuration plans, before any socket is open.
+ */
+const char *altsvc_config_value(apr_pool_t *p, const altsvc_config_t *conf, const conn_rec *c);
+
+/*
+ * The UDP port that stands for `auto`, 0: none. `c` as above.
+ */
+int altsvc_config_auto_port(const altsvc_config_t *conf, const conn_rec *c);
+
+/* Why `auto` says nothing, as half a sentence, or NULL where it does. */
+const char *altsvc_config_auto_off_reason(const altsvc_config_t *conf);
+
+#endif /* ALTSVC_CONFIG_H */

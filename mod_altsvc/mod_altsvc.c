@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mod_altsvc tells clients where else a virtual host is to be found, over HTTP/3 above all: by an
+ * Alt-Svc header field on every response, or by an ALTSVC frame at the start of HTTP/2 connections
+ * (RFC 7838). Nothing over clear text, and never both on one connection.
+ */
+
+#include "altsvc_config.h"
+#include "altsvc_h2.h"
+#include "altsvc_report.h"
+
+#include "apr_atomic.h"
+#include "apr_strings.h"
+#include "http_connection.h"
+#include "http_core.h"
+#include "http_log.h"
+#include "http_protocol.h"
+#include "http_request.h"
+#include "http_ssl.h"
+#include "http_vhost.h"
+
+#define FIELD "Alt-Svc"
+
+/* No certificate with more names is looked through to its end, once per connection. */
+#define MAX_NAMES 256
+
+/* In the order of life; workers read it to know whether the connection has the frame. */
+typedef enum {
+    FRAME_NONE,   /* the header it is */
+    FRAME_COMING, /* HTTP/2 was agreed on, its first octets have not been written */
+    FRAME_SENT
+} frame_state_t;
+
+/*
+ * One HTTP/2 connection in frame mode. Its own thread writes; it lives as long as the
+ * connection.
+ */
+typedef struct {
+    const altsvc_config_t *conf; /* of the virtual host that SNI chose */
+    altsvc_h2_scan_t scan;
+    apr_uint32_t state;
+} frame_conn_t;
+
+/* One request's header. */
+typedef struct {
+    const request_rec *r; /* whose value `ours` is: redirects change it */
+    const char *ours;
+    const char *kept; /* what the administrator set by `Header always` */
+} header_ctx_t;
+
+typedef struct {
+    const char *host;
+    server_rec *found;
+} vhost_search_t;
+
+static ap_filter_rec_t *header_handle, *strip_handle, *frame_handle;
+
+static int on_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+static void on_test_config(apr_pool_t *pconf, server_rec *s);
+static int on_protocol_switch(conn_rec *c, request_rec *r, server_rec *s, const char *protocol);
+static apr_status_t frame_filter(ap_filter_t *f, apr_bucket_brigade *bb);
+static int insert_frames(conn_rec *c, const altsvc_config_t *conf, apr_bucket *next);
+static int on_create_request(request_rec *r);
+static apr_status_t header_filter(ap_filter_t *f, apr_bucket_brigade *bb);
+static void on_insert_filter(request_rec *r);
+static apr_status_t strip_filter(ap_filter_t *f, apr_bucket_brigade *bb);
+
+static void register_hooks(apr_pool_t *p)
+{
+    /* After mod_http3, which by then knows what it plans and what not. */
+    static const char *const after[] = { "mod_http3.c", NULL };
+
+    ap_hook_check_config(on_check_config, after, NULL, APR_HOOK_LAST);
+    ap_hook_test_config(on_test_config, after, NULL, APR_HOOK_LAST);
+    ap_hook_protocol_switch(on_protocol_switch, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_create_request(on_create_request, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_insert_filter(on_insert_filter, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_insert_error_filter(on_insert_filter, NULL, NULL, APR_HOOK_LAST);
+
+    /* Above TLS, so that SETTINGS and ALTSVC leave in one record. */
+    frame_handle =
+        ap_register_output_filter("ALTSVC_FRAME", frame_filter, NULL, AP_FTYPE_CONNECTION + 2);
+    /* The first of the protocol's filters: behind mod_headers and mod_cache, before HTTP_HEADER. */
+    header_handle =
+        ap_register_output_filter("ALTSVC_HEADER", header_filter, NULL, AP_FTYPE_PROTOCOL);
+    strip_handle =
+        ap_register_output_filter("ALTSVC_STRIP", strip_filter, NULL, AP_FTYPE_CONTENT_SET - 1);
+}
+
+AP_DECLARE_MODULE(altsvc) = { STANDARD20_MODULE_STUFF,
+                              altsvc_config_create_dir,
+                              altsvc_config_merge_dir,
+                              altsvc_config_create_server,
+                              altsvc_config_merge_server,
+                              altsvc_config_cmds,
+                              register_hooks,
+                              AP_MODULE_FLAG_NONE };
+
+static int on_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    altsvc_config_finish(pconf, s);
+    return OK;
+}
+
+static void on_test_config(apr_pool_t *pconf, server_rec *s)
+{
+    altsvc_report_print(pconf, s);
+}
+
+static conn_rec *connection_of(const request_rec *r)
+{
+    return r->connection->master ? r->connection->master : r->connection;
+}
+
+/* ---- the frame ---- */
+
+static const char *server_name(apr_pool_t *p, conn_rec *c, server_rec *s)
+{
+    const char *name = ap_ssl_var_lookup(p, s, c, NULL, "SSL_TLS_SNI");
+
+    return name && *name ? name : NULL;
+}
+
+/*
+ * mod_ssl asks in the middle of the handshake, once ALPN has chosen, with the virtual host that SNI
+ * chose. An Upgrade (r is there) and prior knowledge come without ALPN: they get the header.
+ */
+static int on_protocol_switch(conn_rec *c, request_rec *r, server_rec *s, const char *protocol)
+{
+    const altsvc_config_t *conf = altsvc_config_get(s);
+    frame_conn_t *frame;
+
+    if (r || c->master || c->outgoing || strcmp(protocol, "h2") || !conf->frame
+        || (conf->says != ALTSVC_LIST && conf->says != ALTSVC_CLEAR)
+        || !server_name(c->pool, c, s)) {
+        return DECLINED;
+    }
+    frame = apr_pcalloc(c->pool, sizeof(*frame));
+    frame->conf = conf;
+    frame->state = FRAME_COMING;
+    ap_set_module_config(c->conn_config, &altsvc_module, frame);
+    ap_add_output_filter_handle(frame_handle, frame, NULL, c);
+    return DECLINED;
+}
+
+static apr_status_t frame_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    frame_conn_t *frame = f->ctx;
+    frame_state_t state = FRAME_NONE;
+    apr_bucket *next;
+
+    switch (altsvc_h2_scan(&frame->scan, bb, &next)) {
+    case ALTSVC_H2_WAITING:
+        return ap_pass_brigade(f->next, bb);
+    case ALTSVC_H2_FOUND:
+        state = insert_frames(f->c, frame->conf, next) ? FRAME_SENT : FRAME_NONE;
+        break;
+    case ALTSVC_H2_FOREIGN:
+        ap_log_cerror(APLOG_MARK, APLOG_DEBUG, 0, f->c,
+                      "no ALTSVC frame: the connection does not begin with SETTINGS");
+        break;
+    }
+    apr_atomic_set32(&frame->state, state);
+    ap_remove_output_filter(f);
+    return ap_pass_brigade(f->next, bb);
+}
+
+/* The dNSNames of the certificate that this connection shows. */
+static apr_array_header_t *certificate_names(apr_pool_t *p, conn_rec *c, server_rec *s)
+{
+    apr_array_header_t *names = apr_array_make(p, 8, sizeof(const char *));
+    int i;
+
+    for (i = 0; i < MAX_NAMES; i++) {
+        const char *name =
+            ap_ssl_var_lookup(p, s, c, NULL, apr_psprintf(p, "SSL_SERVER_SAN_DNS_%d", i));
+
+        if (!name || !*name) {
+            break;
+        }
+        APR_ARRAY_PUSH(names, const char *) = name;
+    }
+    return names;
+}
+
+static int is_covered(const apr_array_header_t *names, const char *host)
+{
+    int i;
+
+    for (i = 0; i < names->nelts; i++) {
+        if (altsvc_h2_covers(APR_ARRAY_IDX(names, i, const char *), host)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Puts one frame in front of `next`; 0 if there is nothing to say. */
+static int insert_frame(apr_pool_t *p, conn_rec *c, const char *origin, const altsvc_config_t *conf,
+                        apr_bucket *next)
+{
+    const char *value = altsvc_config_value(p, conf, c);
+    const char *frame;
+    apr_bucket *bucket;
+    apr_size_t len;
+
+    frame = value ? altsvc_h2_frame(p, origin, value, &len) : NULL;
+    if (!frame) {
+        return 0;
+    }
+    bucket = apr_bucket_heap_create(frame, len, NULL, c->bucket_alloc);
+    APR_BUCKET_INSERT_BEFORE(next, bucket);
+    ap_log_cerror(APLOG_MARK, APLOG_DEBUG, 0, c, "ALTSVC frame: %s %s", origin, value);
+    return 1;
+}
+
+/*
+ * RFC 7838 section 4: the origin must be one for which the connection is authoritative. The client
+ * takes that from the certificate, and so do we; the name is spelt as the client's URLs have it.
+ */
+static int insert_frames(conn_rec *c, const altsvc_config_t *conf, apr_bucket *next)
+{
+    int i, port = conf->server->port ? conf->server->port : c->local_addr->port;
+    const apr_array_header_t *names;
+    const char *own = NULL;
+    char *host = NULL;
+    apr_pool_t *p;
+
+    apr_pool_create(&p, c->pool);
+    apr_pool_tag(p, "altsvc_frames");
+    host = apr_pstrdup(p, server_name(p, c, conf->server));
+    ap_str_tolower(host);
+    names = certificate_names(p, c, conf->server);
+    if (!altsvc_value_check_host(p, host) && is_covered(names, host)) {
+        own = altsvc_h2_origin(p, host, port);
+    }
+    else {
+        ap_log_cerror(APLOG_MARK, APLOG_DEBUG, 0, c,
+                      "no ALTSVC frame: the certificate does not cover the server name");
+    }
+    if (own && !insert_frame(p, c, own, conf, next)) {
+        own = NULL;
+    }
+    for (i = 0; own && conf->origins && i < conf->origins->nelts; i++) {
+        const altsvc_origin_t *sibling = &APR_ARRAY_IDX(conf->origins, i, altsvc_origin_t);
+        const char *origin =
+            altsvc_h2_origin(p, sibling->host, sibling->port ? sibling->port : port);
+
+        if (strcasecmp(origin, own) && is_covered(names, sibling->host)) {
+            insert_frame(p, c, origin, sibling->of, next);
+        }
+    }
+    i = own != NULL;
+    apr_pool_destroy(p);
+    return i;
+}
+
+/* ---- the header ---- */
+
+static int on_create_request(request_rec *r)
+{
+    if (!r->main && !r->prev && !r->connection->outgoing) {
+        header_ctx_t *header = apr_pcalloc(r->pool, sizeof(*header));
+
+        ap_add_output_filter_handle(header_handle, header, r, r->connection);
+    }
+    return OK;
+}
+
+static int match_vhost(void *search_, conn_rec *c, server_rec *s)
+{
+    vhost_search_t *search = search_;
+
+    if (altsvc_config_answers_to(s, search->host)) {
+        search->found = s;
+        return 1;
+    }
+    return 0;
+}
+
+/*
+ * A request that was refused before its Host was read has the address's first virtual host; what it
+ * would advertise is for the name that the client called.
+ */
+static const altsvc_config_t *config_of(request_rec *r)
+{
+    conn_rec *c = connection_of(r);
+    vhost_search_t search = { NULL, r->server };
+
+    if (!r->hostname) {
+        search.host = server_name(r->pool, c, r->server);
+        if (search.host) {
+            ap_vhost_iterate_given_conn(c, match_vhost, &search);
+        }
+    }
+    return altsvc_config_get(search.found);
+}
+
+static int has_frame(const request_rec *r)
+{
+    frame_conn_t *frame = ap_get_module_config(connection_of(r)->conn_config, &altsvc_module);
+
+    return frame && apr_atomic_read32(&frame->state) != FRAME_NONE;
+}
+
+static const char *value_for(const request_rec *r, const altsvc_config_t *conf)
+{
+    conn_rec *c = connection_of(r);
+
+    if (!ap_ssl_conn_is_ssl(c) || altsvc_config_off_in_directory(r)) {
+        return NULL;
+    }
+    return altsvc_config_value(r->pool, conf, c);
+}
+
+/* Leaves one field in one table, or none. */
+static void put_field(request_rec *r, const char *value)
+{
+    apr_table_unset(r->headers_out, FIELD);
+    if (value) {
+        apr_table_setn(r->err_headers_out, FIELD, value);
+    }
+    else {
+        apr_table_unset(r->err_headers_out, FIELD);
+    }
+}
+
+static void set_header(header_ctx_t *header, request_rec *r, const altsvc_config_t *conf)
+{
+    const char *always = apr_table_get(r->err_headers_out, FIELD);
+    const char *theirs = apr_table_get(r->headers_out, FIELD);
+
+    if (always && (!header->ours || strcmp(always, header->ours))) {
+        header->kept = always;
+    }
+    if (theirs && !conf->override && !header->kept
+        && (!header->ours || strcmp(theirs, header->ours))) {
+        header->kept = theirs;
+    }
+    if (header->r != r) {
+        header->r = r;
+        header->ours = value_for(r, conf);
+    }
+    put_field(r, header->kept ? header->kept : header->ours);
+}
+
+/*
+ * Stays for the whole response: a 416 is made by a later filter after the first brigade, and the
+ * error page comes by here again. Clients ignore the field in a 421 (RFC 7838 section 6).
+ */
+static apr_status_t header_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    request_rec *r = f->r;
+    const altsvc_config_t *conf = config_of(r);
+
+    if (has_frame(r)) {
+        put_field(r, NULL);
+    }
+    else if (conf->says != ALTSVC_SILENT) {
+        if (r->status == HTTP_MISDIRECTED_REQUEST || ap_is_HTTP_INFO(r->status)) {
+            put_field(r, NULL);
+        }
+        else {
+            set_header(f->ctx, r, conf);
+        }
+    }
+    return ap_pass_brigade(f->next, bb);
+}
+
+static void on_insert_filter(request_rec *r)
+{
+    const altsvc_config_t *conf = altsvc_config_get(r->server);
+
+    if (!r->main && conf->says != ALTSVC_SILENT && conf->override) {
+        ap_add_output_filter_handle(strip_handle, NULL, r, r->connection);
+    }
+}
+
+/*
+ * Scripts and backends have spoken, mod_headers has not: what is there now is not the
+ * administrator's. Behind mod_headers a script's field could not be told from `Header always`.
+ */
+static apr_status_t strip_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    apr_table_unset(f->r->headers_out, FIELD);
+    apr_table_unset(f->r->err_headers_out, FIELD);
+    ap_remove_output_filter(f);
+    return ap_pass_brigade(f->next, bb);
+}
