@@ -47,12 +47,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status, body, fields=()):
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
+        if status not in (204, 304):
+            self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Backend", "yes")
         for name, value in fields:
             self.send_header(name, value)
         self.end_headers()
-        if self.command != "HEAD":
+        if self.command != "HEAD" and status not in (204, 304):
             self.wfile.write(body)
 
     def _any(self):

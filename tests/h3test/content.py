@@ -27,7 +27,6 @@ CGI = {
     "status.cgi": 'echo "Status: 404 Not Here"; echo "Content-Type: text/plain"; echo\n'
                   'echo "a CGI says no"\n',
     "redirect.cgi": 'echo "Location: https://elsewhere.test/there"; echo\n',
-    "ignore.cgi": 'exec 0<&-; echo "Content-Type: text/plain"; echo; echo "not interested"\n',
     "stream.cgi": 'echo "Content-Type: text/plain"; echo\n'
                   'i=0; while [ $i -lt 20 ]; do echo "piece $i"; i=$((i+1)); sleep 0.02; done\n',
     "endless.cgi": 'echo "Content-Type: application/octet-stream"; echo; exec cat /dev/zero\n',

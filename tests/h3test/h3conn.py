@@ -87,7 +87,7 @@ class Quic(QuicConnection):
 
     @property
     def peer_ids(self):
-        """[(connection ID, stateless reset token)] that the server gave us and we have not retired."""
+        """[(connection ID, stateless reset token)] of the server that we have not retired."""
         return [(c.cid, c.stateless_reset_token)
                 for c in [self._peer_cid] + self._peer_cid_available]
 

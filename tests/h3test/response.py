@@ -29,7 +29,7 @@ class Response:
 
 
 class ConnectionEnded(Exception):
-    """The connection ended before the answer was whole. `code` and `reason` where QUIC gave them."""
+    """The connection ended before the answer was whole; with code and reason over QUIC."""
 
     def __init__(self, message, code=None, reason="", transport=False):
         super().__init__(message)

@@ -107,7 +107,8 @@ def _initial_payloads(datagram, crypto):
     from aioquic.buffer import Buffer
     from aioquic.quic.packet import QuicPacketType, pull_quic_header
     buf = Buffer(data=datagram)
-    while not buf.eof():
+    # The zeros behind the last packet pad the datagram.
+    while not buf.eof() and datagram[buf.tell()] & 0x80:
         start = buf.tell()
         header = pull_quic_header(buf, host_cid_length=8)
         if header.packet_type != QuicPacketType.INITIAL:
