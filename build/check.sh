@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Installs and builds everything, then runs all tests: make check (unit tests, symbols, style), and
-# pytest three times: the marked subset on a sanitizer build, the marked subset under valgrind, and
-# all of it on the normal build. The last line is pytest's closing line.
+# pytest three times: the subset marked "sanitize" on a sanitizer build and under valgrind, and all of
+# it on the normal build. The last line is pytest's closing line.
 #
 #   sh build/check.sh                  everything
 #   sh build/check.sh --unit           make check only
@@ -12,15 +12,15 @@
 #   sh build/check.sh --pytest ARG...  pytest with these arguments only, on the normal build
 #
 # H3TEST_PORTS=LOW-HIGH bounds the ports that the tests take; the screenshots and logs that they
-# keep go to H3TEST_ARTIFACTS (build/cache/artifacts).
+# keep go to H3TEST_ARTEFACTS (build/cache/artefacts).
 
 set -eu
 . "$(dirname "$0")/lib.sh"
 
 normal=$cache/obj-check
 sanitized=$cache/obj-sanitize
-H3TEST_ARTIFACTS=${H3TEST_ARTIFACTS:-$cache/artifacts}
-export H3TEST_ARTIFACTS
+H3TEST_ARTEFACTS=${H3TEST_ARTEFACTS:-$cache/artefacts}
+export H3TEST_ARTEFACTS
 failed=
 
 # A phase that fails does not keep the others from running.
@@ -49,9 +49,9 @@ make_check() {
 tests_on() {
     export_tree "$1"
     shift
-    mkdir -p "$H3TEST_ARTIFACTS"
+    mkdir -p "$H3TEST_ARTEFACTS"
     (cd "$top/tests" && "$cache/venv/bin/python" -m pytest -v -p no:cacheprovider \
-        -o junit_family=xunit2 --timeout=600 --durations=10 "$@")
+        --durations=10 "$@")
 }
 
 sanitizer_runtime() {
@@ -65,14 +65,14 @@ run_sanitized() (
     H3TEST_PRELOAD=$(sanitizer_runtime)
     H3TEST_SLOWNESS=${H3TEST_SLOWNESS:-3}
     export H3TEST_RUN H3TEST_PRELOAD H3TEST_SLOWNESS
-    tests_on "$sanitized" -m sanitize "$@"
+    tests_on "$sanitized" -m sanitize --timeout=400 "$@"
 )
 
 run_valgrind() (
     H3TEST_RUN=valgrind
     H3TEST_SLOWNESS=${H3TEST_SLOWNESS:-20}
     export H3TEST_RUN H3TEST_SLOWNESS
-    tests_on "$normal" -m valgrind "$@"
+    tests_on "$normal" -m sanitize --timeout=1200 "$@"
 )
 
 # The unit tests once more, under valgrind.
