@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <apr_general.h>
+#include "h3_worker.h"
+#include "http_config.h"
+#include "http_log.h"
+#include "mpm_common.h"
+#include "tap.h"
+
+/* What h3_worker.c wants of httpd. */
+module AP_MODULE_DECLARE_DATA http3_module;
+AP_DECLARE_DATA apr_size_t ap_thread_stacksize = 256 * 1024;
+static int errors;
+
+#undef ap_thread_create
+AP_DECLARE(apr_status_t) ap_thread_create(apr_thread_t **thread, apr_threadattr_t *attr,
+                                          apr_thread_start_t func, void *data, apr_pool_t *pool);
+AP_DECLARE(apr_status_t) ap_thread_create(apr_thread_t **thread, apr_threadattr_t *attr,
+                                          apr_thread_start_t func, void *data, apr_pool_t *pool)
+{
+    return apr_thread_create(thread, attr, func, data, pool);
+}
+
+#undef ap_log_error_
+AP_DECLARE(void) ap_log_error_(const char *file, int line, int module_index, int level,
+                               apr_status_t status, const server_rec *s, const char *fmt, ...)
+{
+    (void)file, (void)line, (void)module_index, (void)level, (void)status, (void)s, (void)fmt;
+    errors++;
+}
+
+/* ---- jobs ---- */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static int gate_open, at_gate, done, order[8], norder;
+static char used[64];
+
+typedef struct test_job {
+    h3_job job;
+    int number;
+} test_job;
+
+static void count(h3_job *job, h3_worker *w)
+{
+    pthread_mutex_lock(&lock);
+    used[w->index] = 1;
+    done++;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+    free(job);
+}
+
+static void note(h3_job *job, h3_worker *w)
+{
+    pthread_mutex_lock(&lock);
+    order[norder++] = ((test_job *)job)->number;
+    pthread_mutex_unlock(&lock);
+    count(job, w);
+}
+
+static void wait_at_gate(h3_job *job, h3_worker *w)
+{
+    pthread_mutex_lock(&lock);
+    at_gate++;
+    pthread_cond_broadcast(&changed);
+    while (!gate_open) {
+        pthread_cond_wait(&changed, &lock);
+    }
+    at_gate--;
+    pthread_mutex_unlock(&lock);
+    count(job, w);
+}
+
+static void push(h3_workers *ws, void (*run)(h3_job *, h3_worker *), h3_job_kind kind, int number)
+{
+    test_job *j = calloc(1, sizeof(*j));
+
+    j->job.run = run;
+    j->number = number;
+    h3_workers_push(ws, &j->job, kind);
+}
+
+/* Whether *var becomes `want` within ten seconds. */
+static int becomes(int *var, int want)
+{
+    struct timespec until;
+    int got;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 10;
+    pthread_mutex_lock(&lock);
+    while (*var != want && pthread_cond_timedwait(&changed, &lock, &until) == 0) {
+    }
+    got = *var;
+    pthread_mutex_unlock(&lock);
+    return got == want;
+}
+
+static void gate(int open)
+{
+    pthread_mutex_lock(&lock);
+    gate_open = open;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+static void reset(void)
+{
+    done = norder = 0;
+    gate_open = 0;
+    memset(used, 0, sizeof(used));
+}
+
+static int n_used(void)
+{
+    int i, n = 0;
+
+    for (i = 0; i < 64; i++) {
+        n += used[i];
+    }
+    return n;
+}
+
+/* ---- tests ---- */
+
+static void many(apr_pool_t *pconf)
+{
+    h3_workers *ws;
+    int i;
+
+    reset();
+    is_int(h3_workers_create(&ws, NULL, pconf, 2, 4, 60), APR_SUCCESS, "created");
+    is_int(h3_workers_max(ws), 4, "max");
+    for (i = 0; i < 20000; i++) {
+        push(ws, count, i % 3 ? H3_JOB_REQUEST : H3_JOB_SHORT, i);
+    }
+    ok(becomes(&done, 20000), "20,000 jobs are run, each once");
+    for (i = 0; i < 200; i++) {
+        push(ws, count, H3_JOB_REQUEST, i);
+        usleep(i % 7 * 50);
+    }
+    ok(becomes(&done, 20200), "200 more that come one by one");
+    is_int(h3_workers_shutdown(ws, apr_time_from_sec(10)), APR_SUCCESS, "shut down");
+    is_int(h3_workers_busy(ws), 0, "nobody busy");
+}
+
+static void grows(apr_pool_t *pconf)
+{
+    h3_workers *ws;
+    int i;
+
+    reset();
+    h3_workers_create(&ws, NULL, pconf, 1, 4, 1);
+    for (i = 0; i < 6; i++) {
+        push(ws, wait_at_gate, H3_JOB_REQUEST, i);
+    }
+    ok(becomes(&at_gate, 4), "four blocking jobs have a thread each");
+    is_int(h3_workers_busy(ws), 4, "four busy");
+    usleep(50000);
+    is_int(at_gate, 4, "and never more than max");
+    gate(1);
+    ok(becomes(&done, 6), "the other two follow");
+    is_int(n_used(), 4, "each thread had an index of its own");
+
+    /* Idle ones end after a second, but for one; their indexes are used again. */
+    usleep(1600000);
+    reset();
+    for (i = 0; i < 4; i++) {
+        push(ws, wait_at_gate, H3_JOB_REQUEST, i);
+    }
+    ok(becomes(&at_gate, 4), "threads that have ended are replaced");
+    gate(1);
+    ok(becomes(&done, 4), "and run their jobs");
+    is_int(n_used(), 4, "with indexes below max");
+    is_int(h3_workers_shutdown(ws, apr_time_from_sec(10)), APR_SUCCESS, "shut down");
+}
+
+static void short_first(apr_pool_t *pconf)
+{
+    h3_workers *ws;
+
+    reset();
+    h3_workers_create(&ws, NULL, pconf, 1, 1, 60);
+    push(ws, wait_at_gate, H3_JOB_REQUEST, 0);
+    ok(becomes(&at_gate, 1), "the only thread is busy");
+    push(ws, note, H3_JOB_REQUEST, 1);
+    push(ws, note, H3_JOB_REQUEST, 2);
+    push(ws, note, H3_JOB_SHORT, 3);
+    push(ws, note, H3_JOB_SHORT, 4);
+    gate(1);
+    ok(becomes(&done, 5), "all are run");
+    ok(order[0] == 3 && order[1] == 4 && order[2] == 1 && order[3] == 2,
+       "short jobs go first, each kind in its order");
+    is_int(h3_workers_shutdown(ws, apr_time_from_sec(10)), APR_SUCCESS, "shut down");
+}
+
+static void ends(apr_pool_t *pconf)
+{
+    h3_workers *ws;
+    apr_time_t start;
+
+    reset();
+    h3_workers_create(&ws, NULL, pconf, 1, 1, 60);
+    push(ws, wait_at_gate, H3_JOB_REQUEST, 0);
+    push(ws, count, H3_JOB_REQUEST, 1);
+    becomes(&at_gate, 1);
+    start = apr_time_now();
+    is_int(h3_workers_shutdown(ws, apr_time_from_msec(200)), APR_TIMEUP, "a stuck thread");
+    start = apr_time_now() - start;
+    ok(start >= apr_time_from_msec(190) && start < apr_time_from_sec(5),
+       "costs the timeout and no more (%d ms)", (int)apr_time_as_msec(start));
+    gate(1);
+    is_int(h3_workers_shutdown(ws, apr_time_from_sec(10)), APR_SUCCESS, "not stuck any more");
+    is_int(done, 2, "the queued job was run before the end");
+}
+
+int main(void)
+{
+    apr_pool_t *pconf;
+
+    apr_initialize();
+    apr_pool_create(&pconf, NULL);
+    many(pconf);
+    grows(pconf);
+    short_first(pconf);
+    ends(pconf);
+    is_int(errors, 0, "nothing was logged");
+    apr_pool_destroy(pconf);
+    apr_terminate();
+    return done_testing();
+}
