@@ -38,12 +38,13 @@ const char *quic_addr_str(char buf[QUIC_ADDR_STRLEN], const quic_addr *a);
 void quic_addr_unmap(quic_addr *a);
 
 typedef struct quic_listener {
-    quic_addr addr;     /* bound address and UDP port */
-    uint16_t tcp_port;  /* the TCP port whose virtual hosts it stands for, host order */
+    quic_addr addr;    /* bound address and UDP port */
+    uint16_t tcp_port; /* the TCP port whose virtual hosts it stands for, host order */
     int nslots;
     int *fd;            /* [nslots], index = slot */
-    int rcvbuf, sndbuf; /* what the kernel granted, bytes */
+    int rcvbuf, sndbuf; /* what the kernel granted, bytes, comparable with what was asked for */
     int v6only;
+    int steered;        /* quic_route: the group has had its program */
 } quic_listener;
 
 /*
@@ -56,6 +57,8 @@ typedef struct quic_listener {
 apr_status_t quic_listener_open(quic_listener **l, const quic_addr *addr, uint16_t tcp_port,
                                 int v6only, int nslots, int bufsize, const char **what);
 void quic_listener_close(quic_listener *l);
+/* Closes all sockets but slot 0's, so that it gets every datagram; before the first fork only. */
+void quic_listener_unshare(quic_listener *l);
 /* Applies another buffer size to a listener that is kept over a restart. */
 void quic_listener_set_bufsize(quic_listener *l, int bufsize);
 
@@ -64,8 +67,8 @@ typedef struct quic_datagram {
     const uint8_t *data;
     size_t len;
     quic_addr remote;
-    quic_addr local;    /* destination address of the datagram, with the socket's port */
-    uint8_t ecn;        /* the two ECN bits, NGTCP2_ECN_* */
+    quic_addr local; /* destination address of the datagram, with the socket's port */
+    uint8_t ecn;     /* the two ECN bits, NGTCP2_ECN_* */
 } quic_datagram;
 
 /* Receive buffers of one I/O thread. */
@@ -81,7 +84,7 @@ quic_udp_batch *quic_udp_batch_create(apr_pool_t *pool);
 int quic_udp_recv(quic_udp_batch *batch, int fd, uint16_t port, const quic_datagram **out);
 
 typedef enum {
-    QUIC_SENT,       /* all sent, or lost as a network may lose (EMSGSIZE, unreachable ...) */
+    QUIC_SENT,        /* all sent, or lost as a network may lose (EMSGSIZE, unreachable ...) */
     QUIC_SEND_BLOCKED /* the socket is full; *sent bytes went; try again when it is writable */
 } quic_send_result;
 

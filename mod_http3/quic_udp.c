@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "quic_udp.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/udp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <apr_errno.h>
+
+/*
+ * Messages of one recvmmsg. With GRO one message is up to 64 datagrams of a
+ * sender, so that 16 are plenty under load; more would only spread the copies
+ * over more cache, fewer cost a system call per few small datagrams. Each
+ * buffer holds the largest message there is, untouched pages cost nothing: an
+ * idle child has 16 pages in use, one that gets uploads 1 MiB.
+ */
+#define BATCH_MESSAGES 16
+/* The kernel's UDP_MAX_SEGMENTS, which a sender on this host may use up. */
+#define GRO_SEGMENTS_MAX 128
+/* Not 64 KiB, which would put the heads of all messages into the same cache sets. */
+#define BUFFER_STRIDE (QUIC_UDP_MAX_DATAGRAM + 1 + 1344)
+
+#define GSO_SEGMENTS_MAX 64
+#define GSO_BYTES_MAX 65487 /* 65535 less the headers of IPv6 and UDP */
+
+typedef union {
+    struct cmsghdr align;
+    char buf[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(struct in_pktinfo))
+             + 3 * CMSG_SPACE(sizeof(int))];
+} control_block;
+
+struct quic_udp_batch {
+    uint8_t *buffers;
+    struct mmsghdr msgs[BATCH_MESSAGES];
+    struct iovec iov[BATCH_MESSAGES];
+    quic_addr names[BATCH_MESSAGES];
+    control_block controls[BATCH_MESSAGES];
+    quic_datagram datagrams[BATCH_MESSAGES * GRO_SEGMENTS_MAX];
+};
+
+static int open_socket(const quic_addr *addr, int v6only, int reuseport, const char **what);
+static int set_options(int fd, int family, int v6only, const char **what);
+static int set_option(int fd, int level, int name, int value, const char *text, const char **what);
+static void grow_buffer(int fd, int size, int forced, int plain);
+static int granted_buffer(int fd, int name);
+static int read_batch(quic_udp_batch *batch, int fd);
+static size_t read_control(struct msghdr *msg, quic_addr *local, uint8_t *ecn);
+static int split_message(quic_datagram *out, const struct mmsghdr *m, uint16_t port);
+static int send_segments(int fd, struct msghdr *msg, size_t len, size_t segsize);
+static void put_control(struct msghdr *msg, const quic_addr *local, uint8_t ecn);
+static void put_cmsg(struct msghdr *msg, int level, int type, const void *data, size_t len);
+
+/* One I/O thread per process sends: no lock. */
+static int gso_is_off;
+
+socklen_t quic_addr_len(const quic_addr *a)
+{
+    return a->sa.sa_family == AF_INET6 ? sizeof(a->in6) : sizeof(a->in);
+}
+
+uint16_t quic_addr_port(const quic_addr *a)
+{
+    return ntohs(a->sa.sa_family == AF_INET6 ? a->in6.sin6_port : a->in.sin_port);
+}
+
+int quic_addr_equal(const quic_addr *a, const quic_addr *b)
+{
+    if (a->sa.sa_family != b->sa.sa_family) {
+        return 0;
+    }
+    if (a->sa.sa_family == AF_INET6) {
+        return a->in6.sin6_port == b->in6.sin6_port && a->in6.sin6_scope_id == b->in6.sin6_scope_id
+               && memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr)) == 0;
+    }
+    return a->in.sin_port == b->in.sin_port && a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
+}
+
+const char *quic_addr_str(char buf[QUIC_ADDR_STRLEN], const quic_addr *a)
+{
+    char ip[INET6_ADDRSTRLEN] = "?";
+
+    if (a->sa.sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &a->in6.sin6_addr, ip, sizeof(ip));
+        snprintf(buf, QUIC_ADDR_STRLEN, "[%s]:%u", ip, quic_addr_port(a));
+    }
+    else {
+        inet_ntop(AF_INET, &a->in.sin_addr, ip, sizeof(ip));
+        snprintf(buf, QUIC_ADDR_STRLEN, "%s:%u", ip, quic_addr_port(a));
+    }
+    return buf;
+}
+
+void quic_addr_unmap(quic_addr *a)
+{
+    struct sockaddr_in in = { .sin_family = AF_INET };
+
+    if (a->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr)) {
+        return;
+    }
+    in.sin_port = a->in6.sin6_port;
+    memcpy(&in.sin_addr, &a->in6.sin6_addr.s6_addr[12], sizeof(in.sin_addr));
+    memset(a, 0, sizeof(*a));
+    a->in = in;
+}
+
+apr_status_t quic_listener_open(quic_listener **out, const quic_addr *addr, uint16_t tcp_port,
+                                int v6only, int nslots, int bufsize, const char **what)
+{
+    quic_listener *l = malloc(sizeof(*l) + (size_t)nslots * sizeof(int));
+    socklen_t len = sizeof(l->addr);
+    int i, err;
+
+    *out = NULL;
+    *what = "malloc";
+    if (!l) {
+        return APR_ENOMEM;
+    }
+    *l = (quic_listener){ .addr = *addr, .tcp_port = tcp_port, .v6only = v6only };
+    l->fd = (int *)(l + 1);
+
+    for (i = 0; i < nslots; ++i) {
+        /* Sockets of a group are numbered in the order in which they join it. */
+        l->fd[i] = open_socket(&l->addr, v6only, i > 0, what);
+        if (l->fd[i] < 0) {
+            goto failed;
+        }
+        l->nslots = i + 1;
+        if (i == 0) {
+            if (set_option(l->fd[0], SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT", what) != 0) {
+                goto failed;
+            }
+            /* Port 0 has become a real one. */
+            *what = "getsockname";
+            if (getsockname(l->fd[0], &l->addr.sa, &len) != 0) {
+                goto failed;
+            }
+        }
+    }
+    quic_listener_set_bufsize(l, bufsize);
+    *out = l;
+    return APR_SUCCESS;
+
+failed:
+    err = errno;
+    quic_listener_close(l);
+    return APR_FROM_OS_ERROR(err);
+}
+
+void quic_listener_close(quic_listener *l)
+{
+    int i;
+
+    for (i = 0; i < l->nslots; ++i) {
+        close(l->fd[i]);
+    }
+    free(l);
+}
+
+void quic_listener_unshare(quic_listener *l)
+{
+    while (l->nslots > 1) {
+        close(l->fd[--l->nslots]);
+    }
+}
+
+void quic_listener_set_bufsize(quic_listener *l, int bufsize)
+{
+    int i;
+
+    for (i = 0; i < l->nslots; ++i) {
+        grow_buffer(l->fd[i], bufsize, SO_RCVBUFFORCE, SO_RCVBUF);
+        grow_buffer(l->fd[i], bufsize, SO_SNDBUFFORCE, SO_SNDBUF);
+    }
+    l->rcvbuf = granted_buffer(l->fd[0], SO_RCVBUF);
+    l->sndbuf = granted_buffer(l->fd[0], SO_SNDBUF);
+}
+
+quic_udp_batch *quic_udp_batch_create(apr_pool_t *pool)
+{
+    quic_udp_batch *batch = apr_palloc(pool, sizeof(*batch));
+    int i;
+
+    batch->buffers = apr_palloc(pool, (size_t)BATCH_MESSAGES * BUFFER_STRIDE);
+    for (i = 0; i < BATCH_MESSAGES; ++i) {
+        batch->iov[i].iov_base = batch->buffers + (size_t)i * BUFFER_STRIDE;
+        batch->iov[i].iov_len = QUIC_UDP_MAX_DATAGRAM;
+        memset(&batch->msgs[i], 0, sizeof(batch->msgs[i]));
+        batch->msgs[i].msg_hdr.msg_iov = &batch->iov[i];
+        batch->msgs[i].msg_hdr.msg_iovlen = 1;
+        batch->msgs[i].msg_hdr.msg_name = &batch->names[i];
+        batch->msgs[i].msg_hdr.msg_control = &batch->controls[i];
+    }
+    return batch;
+}
+
+int quic_udp_recv(quic_udp_batch *batch, int fd, uint16_t port, const quic_datagram **out)
+{
+    int i, n = 0, nmsgs = read_batch(batch, fd);
+
+    for (i = 0; i < nmsgs; ++i) {
+        n += split_message(batch->datagrams + n, &batch->msgs[i], port);
+    }
+    *out = batch->datagrams;
+    return n;
+}
+
+quic_send_result quic_udp_send(int fd, const quic_addr *local, const quic_addr *remote, uint8_t ecn,
+                               const uint8_t *data, size_t len, size_t segsize, size_t *sent)
+{
+    control_block control = { .align = { 0 } };
+    struct iovec iov;
+    struct msghdr msg = { .msg_name = (void *)&remote->sa,
+                          .msg_namelen = quic_addr_len(remote),
+                          .msg_iov = &iov,
+                          .msg_iovlen = 1,
+                          .msg_control = &control };
+    size_t chunk_max = segsize;
+
+    if (!gso_is_off && segsize < GSO_BYTES_MAX) {
+        chunk_max = GSO_BYTES_MAX / segsize;
+        chunk_max = (chunk_max < GSO_SEGMENTS_MAX ? chunk_max : GSO_SEGMENTS_MAX) * segsize;
+    }
+    put_control(&msg, local, ecn);
+
+    *sent = 0;
+    while (*sent < len) {
+        size_t chunk = len - *sent < chunk_max ? len - *sent : chunk_max;
+        int err;
+
+        iov.iov_base = (void *)(data + *sent);
+        iov.iov_len = chunk;
+        err = send_segments(fd, &msg, chunk, segsize);
+        if (err == EAGAIN) {
+            return QUIC_SEND_BLOCKED;
+        }
+        if (chunk > segsize && (err == EIO || err == EINVAL || err == EMSGSIZE)) {
+            /* EIO: the device cannot. The others: these datagrams as one message are refused. */
+            gso_is_off |= err == EIO;
+            chunk_max = segsize;
+            continue;
+        }
+        /*
+         * All other errors are datagrams lost on their way: too large for the
+         * interface (EMSGSIZE: path MTU discovery must see a loss), a full queue
+         * (ENOBUFS), a firewall (EPERM), no route. Loss recovery handles them.
+         */
+        *sent += chunk;
+    }
+    return QUIC_SENT;
+}
+
+static int open_socket(const quic_addr *addr, int v6only, int reuseport, const char **what)
+{
+    int family = addr->sa.sa_family, err;
+    int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
+
+    *what = "socket";
+    if (fd < 0) {
+        return -1;
+    }
+    if (set_options(fd, family, v6only, what) != 0) {
+        goto failed;
+    }
+    if (reuseport && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT", what) != 0) {
+        goto failed;
+    }
+    *what = "bind";
+    if (bind(fd, &addr->sa, quic_addr_len(addr)) != 0) {
+        goto failed;
+    }
+    return fd;
+
+failed:
+    err = errno;
+    close(fd);
+    errno = err;
+    return -1;
+}
+
+static int set_options(int fd, int family, int v6only, const char **what)
+{
+    const int on = 1;
+
+    if (family == AF_INET6) {
+        if (set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !!v6only, "IPV6_V6ONLY", what) != 0
+            || set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO", what) != 0
+            || set_option(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1, "IPV6_RECVTCLASS", what) != 0
+            || set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE,
+                          "IPV6_MTU_DISCOVER", what)
+                   != 0) {
+            return -1;
+        }
+    }
+    /* A dual-stack socket has the options of both families; PKTINFO comes as IPv6's on it. */
+    if (family == AF_INET && set_option(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO", what) != 0) {
+        return -1;
+    }
+    if (family == AF_INET || !v6only) {
+        /* PROBE: never fragment, and no ICMP message lowers the MTU. RFC 9000 section 14.2.1 */
+        if (set_option(fd, IPPROTO_IP, IP_RECVTOS, 1, "IP_RECVTOS", what) != 0
+            || set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE, "IP_MTU_DISCOVER",
+                          what)
+                   != 0) {
+            return -1;
+        }
+    }
+    /* Where the kernel cannot (before 5.0), datagrams come one by one. */
+    (void)setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
+    return 0;
+}
+
+static int set_option(int fd, int level, int name, int value, const char *text, const char **what)
+{
+    *what = text;
+    return setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+/* How much it became is for granted_buffer(): no failure by itself. */
+static void grow_buffer(int fd, int size, int forced, int plain)
+{
+    if (setsockopt(fd, SOL_SOCKET, forced, &size, sizeof(size)) != 0) {
+        (void)setsockopt(fd, SOL_SOCKET, plain, &size, sizeof(size));
+    }
+}
+
+/* The kernel doubles what is asked for, for its own overhead. socket(7) */
+static int granted_buffer(int fd, int name)
+{
+    int size = 0;
+    socklen_t len = sizeof(size);
+
+    if (getsockopt(fd, SOL_SOCKET, name, &size, &len) != 0) {
+        return 0;
+    }
+    return size / 2;
+}
+
+static int read_batch(quic_udp_batch *batch, int fd)
+{
+    int i, n, tries;
+
+    for (i = 0; i < BATCH_MESSAGES; ++i) {
+        batch->msgs[i].msg_hdr.msg_namelen = sizeof(batch->names[i]);
+        batch->msgs[i].msg_hdr.msg_controllen = sizeof(batch->controls[i]);
+    }
+    /* An ICMP error is reported once and forgotten: what waits behind it is read. */
+    for (tries = 0; tries < 4; ++tries) {
+        n = recvmmsg(fd, batch->msgs, BATCH_MESSAGES, MSG_DONTWAIT, NULL);
+        if (n >= 0) {
+            return n;
+        }
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            break;
+        }
+    }
+    return 0;
+}
+
+/* Returns the size of the segments of a GRO message, 0 if it is one datagram. */
+static size_t read_control(struct msghdr *msg, quic_addr *local, uint8_t *ecn)
+{
+    struct cmsghdr *c;
+    size_t segsize = 0;
+
+    for (c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof(info));
+            local->in.sin_family = AF_INET;
+            local->in.sin_addr = info.ipi_addr;
+        }
+        else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            struct in6_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof(info));
+            local->in6.sin6_family = AF_INET6;
+            local->in6.sin6_addr = info.ipi6_addr;
+            if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr)) {
+                local->in6.sin6_scope_id = info.ipi6_ifindex;
+            }
+        }
+        else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+            *ecn = *CMSG_DATA(c) & 3;
+        }
+        else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+            int tclass;
+            memcpy(&tclass, CMSG_DATA(c), sizeof(tclass));
+            *ecn = tclass & 3;
+        }
+        else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+            int size;
+            memcpy(&size, CMSG_DATA(c), sizeof(size));
+            segsize = size > 0 ? (size_t)size : 0;
+        }
+    }
+    return segsize;
+}
+
+/* Writes the datagrams of a message, returns their number. */
+static int split_message(quic_datagram *out, const struct mmsghdr *m, uint16_t port)
+{
+    struct msghdr msg = m->msg_hdr;
+    const uint8_t *data = msg.msg_iov->iov_base;
+    size_t len = m->msg_len, segsize;
+    quic_datagram d;
+    int n = 0;
+
+    if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || msg.msg_namelen > sizeof(d.remote)) {
+        return 0;
+    }
+    memset(&d, 0, sizeof(d));
+    memcpy(&d.remote, msg.msg_name, msg.msg_namelen);
+    d.local.sa.sa_family = d.remote.sa.sa_family;
+    segsize = read_control(&msg, &d.local, &d.ecn);
+    if (d.local.sa.sa_family == AF_INET6) {
+        d.local.in6.sin6_port = htons(port);
+    }
+    else {
+        d.local.in.sin_port = htons(port);
+    }
+    quic_addr_unmap(&d.remote);
+    quic_addr_unmap(&d.local);
+
+    if (segsize == 0) {
+        segsize = len;
+    }
+    do {
+        out[n] = d;
+        out[n].data = data;
+        out[n].len = len < segsize ? len : segsize;
+        data += out[n].len;
+        len -= out[n].len;
+        ++n;
+    } while (len > 0 && n < GRO_SEGMENTS_MAX);
+    return n;
+}
+
+/* One sendmsg; returns 0 or errno. The cmsg of the segment size, if needed, goes after the others. */
+static int send_segments(int fd, struct msghdr *msg, size_t len, size_t segsize)
+{
+    struct msghdr m = *msg;
+
+    if (len > segsize) {
+        uint16_t size = (uint16_t)segsize;
+        put_cmsg(&m, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size));
+    }
+    if (m.msg_controllen == 0) {
+        m.msg_control = NULL;
+    }
+    for (;;) {
+        if (sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) {
+            return 0;
+        }
+        if (errno != EINTR) {
+            return errno == EWOULDBLOCK ? EAGAIN : errno;
+        }
+    }
+}
+
+/*
+ * The source address and the ECN bits. An IPv4 address goes with IPv4's names
+ * over a dual-stack socket too: Linux takes an AF_INET destination there and
+ * treats the message as its IPv4 sockets do.
+ */
+static void put_control(struct msghdr *msg, const quic_addr *local, uint8_t ecn)
+{
+    int tos = ecn;
+
+    if (local->sa.sa_family == AF_INET6) {
+        struct in6_pktinfo info = { .ipi6_addr = local->in6.sin6_addr,
+                                    .ipi6_ifindex = local->in6.sin6_scope_id };
+        put_cmsg(msg, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+    }
+    else {
+        struct in_pktinfo info = { .ipi_spec_dst = local->in.sin_addr };
+        put_cmsg(msg, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+    }
+    if (tos != 0 && local->sa.sa_family == AF_INET6) {
+        put_cmsg(msg, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
+    }
+    else if (tos != 0) {
+        put_cmsg(msg, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+    }
+}
+
+/* Appends; msg_control is a control_block, large enough for all that is put there. */
+static void put_cmsg(struct msghdr *msg, int level, int type, const void *data, size_t len)
+{
+    struct cmsghdr *c = (struct cmsghdr *)((char *)msg->msg_control + msg->msg_controllen);
+
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(len);
+    memcpy(CMSG_DATA(c), data, len);
+    msg->msg_controllen += CMSG_SPACE(len);
+}
