@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#define _GNU_SOURCE
 #include "load_opts.h"
 
 #include <ctype.h>
@@ -30,42 +29,60 @@ typedef struct opt_row {
 #define BIG 9e18
 
 static const opt_row rows[] = {
-    {"connect", 0, OPT_TEXT, AT(connect), 0, 0, "ADDR:PORT", "connect there instead of to the URL's host"},
-    {"sni", 0, OPT_TEXT, AT(sni), 0, 0, "NAME", "server name; default: the first URL's host"},
-    {"cacert", 0, OPT_TEXT, AT(cacert), 0, 0, "FILE", "verify chain and name against these roots"},
-    {"insecure", 'k', OPT_FLAG, AT(insecure), 0, 0, NULL, "verify nothing"},
-    {"ipv4", '4', OPT_FAMILY, AT(family), AF_INET, 0, NULL, "IPv4 only"},
-    {"ipv6", '6', OPT_FAMILY, AT(family), AF_INET6, 0, NULL, "IPv6 only"},
-    {"local", 0, OPT_LOCAL, 0, 0, 0, "ADDR", "local address, repeatable: connections take turns"},
-    {"source-port", 0, OPT_INT, AT(source_port), 1, 65535, "PORT", "local UDP port (-c 1)"},
-    {"session-file", 0, OPT_TEXT, AT(session_file), 0, 0, "FILE", "resume the session in it, keep new ones there"},
-    {"connections", 'c', OPT_INT, AT(conns), 1, 1e6, "N", "connections at once (1)"},
-    {"streams", 'm', OPT_INT, AT(streams), 1, 1e6, "N", "requests at once per connection (1)"},
-    {"connecting", 0, OPT_INT, AT(connecting), 1, 1e6, "N", "handshakes at once (100)"},
-    {"requests", 'n', OPT_INT, AT(requests), 0, 1e15, "N", "requests, or handshakes, in all (1 per connection)"},
-    {"time", 't', OPT_REAL, AT(seconds), 0.01, 86400, "S", "begin requests for S seconds"},
-    {"timeout", 0, OPT_REAL, AT(timeout), 0.01, 86400, "S", "all must be over after S seconds (300)"},
-    {"handshakes-only", 0, OPT_FLAG, AT(handshakes_only), 0, 0, NULL, "connect, wait for confirmation, close; -n times"},
-    {"idle", 0, OPT_REAL, AT(idle), 0, 86400, "S", "keep the connections S seconds after the last request"},
-    {"keep-alive", 0, OPT_REAL, AT(keep_alive), 0.01, 86400, "S", "PING after S seconds of silence"},
-    {"method", 0, OPT_TEXT, AT(method), 0, 0, "M", "request method (GET; POST with a body)"},
-    {"upload-method", 0, OPT_TEXT, AT(method), 0, 0, "M", "the same"},
-    {"header", 'H', OPT_HEADER, 0, 0, 0, "'N: V'", "request field; ':authority: x' replaces a pseudo field"},
-    {"upload", 0, OPT_TEXT, AT(upload_file), 0, 0, "FILE", "request body"},
-    {"upload-size", 0, OPT_INT, AT(upload_size), 0, BIG, "N", "request body of N bytes, byte i is (7 * i + i / 256) mod 256"},
-    {"rate-limit", 0, OPT_INT, AT(rate_limit), 1, BIG, "N", "read each response at N bytes/s by withholding credit"},
-    {"window", 0, OPT_INT, AT(window), 1024, BIG, "N", "receive window per stream (16m; with a rate limit 64k)"},
-    {"conn-window", 0, OPT_INT, AT(conn_window), 1024, BIG, "N", "receive window per connection"},
-    {"rebind", 0, OPT_INT, AT(rebind), 1, 1e12, "N", "new local port after every N datagrams sent, as a NAT does"},
-    {"loss", 0, OPT_REAL, AT(loss), 0, 1, "P", "drop datagrams of both directions with probability P"},
-    {"seed", 0, OPT_INT, AT(seed), 1, 4e9, "N", "of the losses (1)"},
-    {"verify", 0, OPT_INT, AT(verify), 100, 599, "STATUS", "the status that counts as success (any below 400)"},
-    {"retry-goaway", 0, OPT_FLAG, AT(retry_goaway), 0, 0, NULL, "repeat what GOAWAY or H3_REQUEST_REJECTED turned away"},
-    {"sha256", 0, OPT_FLAG, AT(sha256), 0, 0, NULL, "print the SHA-256 of each body"},
-    {"out", 0, OPT_TEXT, AT(out), 0, 0, "FILE", "write the body there; after the first request to FILE.1, FILE.2 ..."},
-    {"json", 0, OPT_FLAG, AT(json), 0, 0, NULL, "report as JSON"},
-    {"verbose", 'v', OPT_FLAG, AT(verbose), 0, 0, NULL, "response heads on stderr; twice: every packet too"},
-    {"help", 'h', OPT_FLAG, 0, 0, 0, NULL, "this text"},
+    { "connect", 0, OPT_TEXT, AT(connect), 0, 0, "ADDR:PORT",
+      "connect there instead of to the URL's host" },
+    { "sni", 0, OPT_TEXT, AT(sni), 0, 0, "NAME", "server name; default: the first URL's host" },
+    { "cacert", 0, OPT_TEXT, AT(cacert), 0, 0, "FILE",
+      "verify chain and name against these roots" },
+    { "insecure", 'k', OPT_FLAG, AT(insecure), 0, 0, NULL, "verify nothing" },
+    { "ipv4", '4', OPT_FAMILY, AT(family), AF_INET, 0, NULL, "IPv4 only" },
+    { "ipv6", '6', OPT_FAMILY, AT(family), AF_INET6, 0, NULL, "IPv6 only" },
+    { "local", 0, OPT_LOCAL, 0, 0, 0, "ADDR", "local address, repeatable: connections take turns" },
+    { "source-port", 0, OPT_INT, AT(source_port), 1, 65535, "PORT", "local UDP port (-c 1)" },
+    { "session-file", 0, OPT_TEXT, AT(session_file), 0, 0, "FILE",
+      "resume the session in it, keep new ones there" },
+    { "connections", 'c', OPT_INT, AT(conns), 1, 1e6, "N", "connections at once (1)" },
+    { "streams", 'm', OPT_INT, AT(streams), 1, 1e6, "N", "requests at once per connection (1)" },
+    { "connecting", 0, OPT_INT, AT(connecting), 1, 1e6, "N", "handshakes at once (100)" },
+    { "requests", 'n', OPT_INT, AT(requests), 0, 1e15, "N",
+      "requests, or handshakes, in all (1 per connection)" },
+    { "time", 't', OPT_REAL, AT(seconds), 0.01, 86400, "S", "begin requests for S seconds" },
+    { "timeout", 0, OPT_REAL, AT(timeout), 0.01, 86400, "S",
+      "all must be over after S seconds (300)" },
+    { "handshakes-only", 0, OPT_FLAG, AT(handshakes_only), 0, 0, NULL,
+      "connect, wait for confirmation, close; -n times" },
+    { "idle", 0, OPT_REAL, AT(idle), 0, 86400, "S",
+      "keep the connections S seconds after the last request" },
+    { "keep-alive", 0, OPT_REAL, AT(keep_alive), 0.01, 86400, "S",
+      "PING after S seconds of silence" },
+    { "method", 0, OPT_TEXT, AT(method), 0, 0, "M", "request method (GET; POST with a body)" },
+    { "upload-method", 0, OPT_TEXT, AT(method), 0, 0, "M", "the same" },
+    { "header", 'H', OPT_HEADER, 0, 0, 0, "'N: V'",
+      "request field; ':authority: x' replaces a pseudo field" },
+    { "upload", 0, OPT_TEXT, AT(upload_file), 0, 0, "FILE", "request body" },
+    { "upload-size", 0, OPT_INT, AT(upload_size), 0, BIG, "N",
+      "request body of N bytes, byte i is (7 * i + i / 256) mod 256" },
+    { "rate-limit", 0, OPT_INT, AT(rate_limit), 1, BIG, "N",
+      "read each response at N bytes/s by withholding credit" },
+    { "window", 0, OPT_INT, AT(window), 1024, BIG, "N",
+      "receive window per stream (16m; with a rate limit 64k)" },
+    { "conn-window", 0, OPT_INT, AT(conn_window), 1024, BIG, "N", "receive window per connection" },
+    { "rebind", 0, OPT_INT, AT(rebind), 1, 1e12, "N",
+      "new local port after every N datagrams sent, as a NAT does" },
+    { "loss", 0, OPT_REAL, AT(loss), 0, 1, "P",
+      "drop datagrams of both directions with probability P" },
+    { "seed", 0, OPT_INT, AT(seed), 1, 4e9, "N", "of the losses (1)" },
+    { "verify", 0, OPT_INT, AT(verify), 100, 599, "STATUS",
+      "the status that counts as success (any below 400)" },
+    { "retry-goaway", 0, OPT_FLAG, AT(retry_goaway), 0, 0, NULL,
+      "repeat what GOAWAY or H3_REQUEST_REJECTED turned away" },
+    { "sha256", 0, OPT_FLAG, AT(sha256), 0, 0, NULL, "print the SHA-256 of each body" },
+    { "out", 0, OPT_TEXT, AT(out), 0, 0, "FILE",
+      "write the body there; after the first request to FILE.1, FILE.2 ..." },
+    { "json", 0, OPT_FLAG, AT(json), 0, 0, NULL, "report as JSON" },
+    { "verbose", 'v', OPT_FLAG, AT(verbose), 0, 0, NULL,
+      "response heads on stderr; twice: every packet too" },
+    { "help", 'h', OPT_FLAG, 0, 0, 0, NULL, "this text" },
 };
 
 #define NROWS (sizeof(rows) / sizeof(rows[0]))
@@ -172,8 +189,7 @@ static int parse_line(load_opts *o, int argc, char **argv)
         }
         i = (size_t)(c - LONG_BASE);
         if (c < LONG_BASE) {
-            for (i = 0; rows[i].letter != c; ++i) {
-            }
+            for (i = 0; rows[i].letter != c; ++i) {}
         }
         if (rows[i].letter == 'h') {
             usage();
@@ -237,8 +253,7 @@ static int parse_int(int64_t *value, const opt_row *row, const char *arg)
         unit = (double)(1ll << (10 * (p - suffix + 1)));
         ++end;
     }
-    if (end == arg || *end || errno || (double)n * unit < row->min ||
-        (double)n * unit > row->max) {
+    if (end == arg || *end || errno || (double)n * unit < row->min || (double)n * unit > row->max) {
         return usage_error("a bad value for", row->name);
     }
     *value = n * (int64_t)unit;
@@ -342,7 +357,8 @@ static int check(load_opts *o)
         return usage_error("--source-port is for one connection without --rebind", "");
     }
     if (!o->window) {
-        o->window = o->rate_limit ? 65536 : 16 << 20;
+        /* Larger than what is given back at once (a fiftieth of a second's worth). */
+        o->window = !o->rate_limit ? 16 << 20 : o->rate_limit > 524288 ? o->rate_limit / 8 : 65536;
     }
     if (!o->conn_window) {
         o->conn_window = o->streams < 64 ? 2 * o->window * o->streams : 128 * o->window;
