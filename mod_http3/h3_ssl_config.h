@@ -26,7 +26,6 @@ typedef struct h3_ssl_setting {
 
 /* Per server and virtual host. NULL: not given. */
 typedef struct h3_ssl_config {
-    int seen;                        /* any SSL* directive stood here or further out */
     const h3_ssl_setting *engine;
     const h3_ssl_setting *protocol;
     const h3_ssl_setting *ciphers;   /* of TLS up to 1.2; matters for SSLVHostSNIPolicy only */
@@ -38,19 +37,19 @@ typedef struct h3_ssl_config {
     const h3_ssl_setting *ocsp_enable, *ocsp_override, *ocsp_responder;
     const h3_ssl_setting *srp_verifier;
     const h3_ssl_setting *strict_sni;
-    apr_array_header_t *cert_files;  /* const h3_ssl_setting * */
-    apr_array_header_t *key_files;   /* const h3_ssl_setting * */
-    apr_array_header_t *conf_cmds;   /* const h3_ssl_setting *, "NAME VALUE" */
-    const char *groups;              /* BoringSSL's names of what SSLOpenSSLConfCmd Groups allows */
-    const char *policy;              /* two hosts with equal policies are one to SSLVHostSNIPolicy */
+    apr_array_header_t *cert_files; /* const h3_ssl_setting * */
+    apr_array_header_t *key_files;  /* const h3_ssl_setting * */
+    apr_array_header_t *conf_cmds;  /* const h3_ssl_setting *, "NAME VALUE" */
+    const char *groups;             /* what SSLOpenSSLConfCmd Groups leaves, BoringSSL's names */
+    const char *policy;             /* equal policies may share a connection (SSLVHostSNIPolicy) */
 } h3_ssl_config;
 
 enum { /* SSLOptions */
-    H3_SSL_OPT_STDENVVARS = 1,
-    H3_SSL_OPT_EXPORTCERTDATA = 2,
-    H3_SSL_OPT_FAKEBASICAUTH = 4,
-    H3_SSL_OPT_OTHER = 8, /* StrictRequire (mod_ssl enforces it), OptRenegotiate, LegacyDNStringFormat */
-    H3_SSL_OPT_RELATIVE = 16
+       H3_SSL_OPT_STDENVVARS = 1,
+       H3_SSL_OPT_EXPORTCERTDATA = 2,
+       H3_SSL_OPT_FAKEBASICAUTH = 4,
+       H3_SSL_OPT_OTHER = 8, /* StrictRequire (mod_ssl enforces it), OptRenegotiate ... */
+       H3_SSL_OPT_RELATIVE = 16
 };
 
 /* Per directory, Location, .htaccess ... */
@@ -59,7 +58,7 @@ typedef struct h3_ssl_dir {
     int options, options_add, options_del;
     const h3_ssl_setting *verify_client;
     const h3_ssl_setting *ciphers;
-    const h3_ssl_setting *require;   /* an SSLRequire */
+    const h3_ssl_setting *require; /* an SSLRequire */
     const h3_ssl_setting *user_name;
 } h3_ssl_dir;
 
@@ -72,7 +71,7 @@ void *h3_ssl_config_merge_dir(apr_pool_t *p, void *base, void *add);
 /* pre_config: forgets what an earlier configuration has said (the DSO stays loaded). */
 void h3_ssl_config_reset(apr_pool_t *pconf);
 
-/* check_config: fills groups and policy of every virtual host. */
+/* check_config: fills in the groups of every virtual host. */
 void h3_ssl_config_complete(server_rec *main_server, apr_pool_t *pconf);
 
 int h3_ssl_config_enabled(const server_rec *s); /* SSLEngine on */
@@ -84,13 +83,13 @@ int h3_ssl_config_enabled(const server_rec *s); /* SSLEngine on */
 const char *h3_ssl_config_off_reason(const server_rec *s, apr_pool_t *p,
                                      const h3_ssl_setting **culprit);
 
-/* Settings in <Directory>, <Location> ... that HTTP/3 denies: const h3_ssl_setting *, .htaccess not included. */
+/* Settings in <Directory>, <Location> ... (not in .htaccess) that HTTP/3 denies. */
 const apr_array_header_t *h3_ssl_config_denied_dirs(void);
 
 /*
- * What quic_tls_host_make needs for this virtual host; in `p`. With `final`
- * (post_config, after mod_md) certificates that other modules bring are included. APR_ENOENT: there is
- * no certificate; APR_EGENERAL: only a fallback one, which mod_ssl answers with 503.
+ * What quic_tls_host_make needs for this virtual host; in `p`. Fills policy in. With `final`
+ * (post_config, after mod_md) certificates that other modules bring are included. APR_ENOENT:
+ * there is no certificate; APR_EGENERAL: only a fallback one, which mod_ssl answers with 503.
  */
 apr_status_t h3_ssl_config_host_spec(quic_tls_host_spec *spec, server_rec *s, int final,
                                      apr_pool_t *p);
@@ -116,13 +115,13 @@ const char *h3_ssl_config_set_user(cmd_parms *cmd, void *dir, const char *arg);
 const char *h3_ssl_config_set_sni_policy(cmd_parms *cmd, void *dir, const char *arg);
 const char *h3_ssl_config_set_fips(cmd_parms *cmd, void *dir, int flag);
 
-#define H3_SSL_SRV(name, args, handler, member)                                                    \
-    AP_INIT_##args(name, handler, (void *)APR_OFFSETOF(h3_ssl_config, member), RSRC_CONF,          \
+#define H3_SSL_SRV(name, args, handler, member)                                           \
+    AP_INIT_##args(name, handler, (void *)APR_OFFSETOF(h3_ssl_config, member), RSRC_CONF, \
                    "mod_ssl's directive, also for HTTP/3")
-#define H3_SSL_ALL(name, args, handler, member)                                                    \
-    AP_INIT_##args(name, handler, (void *)APR_OFFSETOF(h3_ssl_config, member),                     \
+#define H3_SSL_ALL(name, args, handler, member)                                \
+    AP_INIT_##args(name, handler, (void *)APR_OFFSETOF(h3_ssl_config, member), \
                    RSRC_CONF | OR_AUTHCFG, "mod_ssl's directive, also for HTTP/3")
-#define H3_SSL_DIR(name, args, handler, type)                                                      \
+#define H3_SSL_DIR(name, args, handler, type) \
     AP_INIT_##args(name, handler, NULL, type, "mod_ssl's directive, also for HTTP/3")
 
 /* clang-format off */

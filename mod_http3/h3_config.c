@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "h3_config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <arpa/inet.h>
+#include <sys/mman.h>
+#include <apr_file_info.h>
+#include <apr_strings.h>
+#include "http_log.h"
+#include "ap_mpm.h"
+
+APLOG_USE_MODULE(http3);
+
+#define KIB 1024LL
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define SECONDS(n) ((apr_int64_t)(n)*APR_USEC_PER_SEC)
+
+#define UNSET (-1)
+#define RETAINED_KEY "mod_http3"
+#define WORKERS_MAX 4095 /* a worker's index has 12 bits in conn_rec.id */
+
+typedef enum { KIND_INT, KIND_INT64, KIND_TIME } row_kind;
+
+typedef struct {
+    const char *name;
+    row_kind kind;
+    size_t offset;
+    apr_int64_t min, max, dflt; /* of the directive; times in microseconds */
+    int main_only;              /* not inside <VirtualHost> */
+} config_row;
+
+#define ROW(name, kind, member, min, max, dflt, main_only)                     \
+    {                                                                          \
+        name, kind, APR_OFFSETOF(h3_config, member), min, max, dflt, main_only \
+    }
+
+static const config_row rows[] = {
+    ROW("H3MaxSessionStreams", KIND_INT, max_session_streams, 1, 65535, 100, 0),
+    ROW("H3WindowSize", KIND_INT64, window_size, 16 * KIB, GIB, 256 * KIB, 0),
+    ROW("H3ConnWindowSize", KIND_INT64, conn_window_size, 16 * KIB, GIB, MIB, 0),
+    ROW("H3StreamMaxMemSize", KIND_INT64, stream_max_mem, 16 * KIB, GIB, 256 * KIB, 0),
+    ROW("H3MinWorkers", KIND_INT, min_workers, 1, WORKERS_MAX, 0, 1),
+    ROW("H3MaxWorkers", KIND_INT, max_workers, 1, WORKERS_MAX, 0, 1),
+    ROW("H3MaxWorkerIdleSeconds", KIND_INT64, max_worker_idle_secs, 1, 86400, 600, 1),
+    ROW("H3IdleTimeout", KIND_TIME, idle_timeout, SECONDS(1), SECONDS(3600), SECONDS(30), 0),
+    ROW("H3HandshakeTimeout", KIND_TIME, handshake_timeout, SECONDS(1), SECONDS(300), SECONDS(10),
+        1),
+    ROW("H3GracefulTimeout", KIND_TIME, graceful_timeout, 0, SECONDS(86400), SECONDS(30), 1),
+    ROW("H3MaxConnections", KIND_INT, max_connections, 1, 1000000, 10000, 1),
+    ROW("H3SocketBufferSize", KIND_INT, socket_buffer_size, 16 * KIB, 512 * MIB, 4 * MIB, 1),
+};
+#define NROWS (sizeof(rows) / sizeof(rows[0]))
+
+static apr_int64_t row_get(const config_row *row, const h3_config *cfg);
+static void row_set(const config_row *row, h3_config *cfg, apr_int64_t value);
+static const char *row_text(const config_row *row, apr_int64_t value, apr_pool_t *p);
+static const config_row *row_of(cmd_parms *cmd, const char **err);
+static const char *parse_address(h3_listen *l, const char *arg, apr_pool_t *p);
+
+h3_config *h3_config_get(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &http3_module);
+}
+
+h3_config *h3_config_create(apr_pool_t *p, server_rec *s)
+{
+    h3_config *cfg = apr_pcalloc(p, sizeof(*cfg));
+    size_t i;
+
+    cfg->server = s;
+    cfg->listens = apr_array_make(p, 0, sizeof(h3_listen *));
+    for (i = 0; i < NROWS; ++i) {
+        row_set(&rows[i], cfg, UNSET);
+    }
+    return cfg;
+}
+
+h3_config *h3_config_merge(apr_pool_t *p, const h3_config *base, const h3_config *add)
+{
+    h3_config *cfg = apr_pmemdup(p, add, sizeof(*add));
+    size_t i;
+
+    for (i = 0; i < NROWS; ++i) {
+        if (row_get(&rows[i], add) == UNSET) {
+            row_set(&rows[i], cfg, row_get(&rows[i], base));
+        }
+    }
+    cfg->qlog_dir = add->qlog_dir ? add->qlog_dir : base->qlog_dir;
+    cfg->listens = base->listens;
+    return cfg;
+}
+
+apr_status_t h3_config_complete(server_rec *main_server, apr_pool_t *ptemp)
+{
+    const h3_config *main_cfg = h3_config_get(main_server);
+    apr_status_t rv = APR_SUCCESS;
+    apr_finfo_t finfo;
+    server_rec *s;
+    size_t i;
+
+    for (s = main_server; s; s = s->next) {
+        h3_config *cfg = h3_config_get(s);
+
+        cfg->server = s;
+        for (i = 0; i < NROWS; ++i) {
+            if (row_get(&rows[i], cfg) == UNSET) {
+                row_set(&rows[i], cfg, rows[i].dflt);
+            }
+        }
+    }
+    if (main_cfg->min_workers && main_cfg->max_workers
+        && main_cfg->min_workers > main_cfg->max_workers) {
+        ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, main_server,
+                     "H3MinWorkers (%d) is above H3MaxWorkers (%d)", main_cfg->min_workers,
+                     main_cfg->max_workers);
+        rv = APR_EINVAL;
+    }
+    if (main_cfg->qlog_dir
+        && (apr_stat(&finfo, main_cfg->qlog_dir, APR_FINFO_TYPE, ptemp) != APR_SUCCESS
+            || finfo.filetype != APR_DIR)) {
+        ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, main_server,
+                     "H3QlogDir: %s is not a directory", main_cfg->qlog_dir);
+        rv = APR_ENOTDIR;
+    }
+    return rv;
+}
+
+void h3_config_each(const server_rec *s, apr_pool_t *p,
+                    void (*fn)(void *baton, const char *name, const char *value), void *baton)
+{
+    const h3_config *cfg = h3_config_get(s);
+    size_t i;
+
+    for (i = 0; i < NROWS; ++i) {
+        apr_int64_t value = row_get(&rows[i], cfg);
+
+        fn(baton, rows[i].name, row_text(&rows[i], value, p));
+    }
+}
+
+/* ---- rows ---- */
+
+static apr_int64_t row_get(const config_row *row, const h3_config *cfg)
+{
+    const char *at = (const char *)cfg + row->offset;
+
+    return row->kind == KIND_INT ? *(const int *)at : *(const apr_int64_t *)at;
+}
+
+static void row_set(const config_row *row, h3_config *cfg, apr_int64_t value)
+{
+    char *at = (char *)cfg + row->offset;
+
+    if (row->kind == KIND_INT) {
+        *(int *)at = (int)value;
+    }
+    else {
+        *(apr_int64_t *)at = value;
+    }
+}
+
+static const char *row_text(const config_row *row, apr_int64_t value, apr_pool_t *p)
+{
+    if (row->kind != KIND_TIME) {
+        return apr_psprintf(p, "%" APR_INT64_T_FMT, value);
+    }
+    if (value % APR_USEC_PER_SEC) {
+        return apr_psprintf(p, "%" APR_INT64_T_FMT "ms", value / 1000);
+    }
+    return apr_psprintf(p, "%" APR_INT64_T_FMT "s", value / APR_USEC_PER_SEC);
+}
+
+/* ---- setters ---- */
+
+static const config_row *row_of(cmd_parms *cmd, const char **err)
+{
+    size_t i = 0;
+
+    while (strcmp(rows[i].name, cmd->cmd->name) != 0) {
+        ++i;
+        ap_assert(i < NROWS); /* each directive with a row setter has a row */
+    }
+    *err = ap_check_cmd_context(cmd, rows[i].main_only ? GLOBAL_ONLY : NOT_IN_DIR_CONTEXT);
+    return &rows[i];
+}
+
+const char *h3_config_set_number(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err;
+    const config_row *row = row_of(cmd, &err);
+    apr_int64_t value;
+    char *end;
+
+    (void)dir;
+    if (err) {
+        return err;
+    }
+    errno = 0;
+    value = apr_strtoi64(arg, &end, 10);
+    if (errno || end == arg || *end || value < row->min || value > row->max) {
+        return apr_psprintf(cmd->pool,
+                            "%s must be a number from %" APR_INT64_T_FMT " to %" APR_INT64_T_FMT
+                            ", not '%s'",
+                            row->name, row->min, row->max, arg);
+    }
+    row_set(row, h3_config_get(cmd->server), value);
+    return NULL;
+}
+
+const char *h3_config_set_time(cmd_parms *cmd, void *dir, const char *arg)
+{
+    const char *err;
+    const config_row *row = row_of(cmd, &err);
+    apr_interval_time_t value;
+
+    (void)dir;
+    if (err) {
+        return err;
+    }
+    if (ap_timeout_parameter_parse(arg, &value, "s") != APR_SUCCESS || value < row->min
+        || value > row->max) {
+        return apr_psprintf(cmd->pool,
+                            "%s must be a time from %s to %s (such as 30, 30s, 500ms), "
+                            "not '%s'",
+                            row->name, row_text(row, row->min, cmd->temp_pool),
+                            row_text(row, row->max, cmd->temp_pool), arg);
+    }
+    row_set(row, h3_config_get(cmd->server), value);
+    return NULL;
+}
+
+const char *h3_config_set_qlog_dir(cmd_parms *cmd, void *dir, const char *arg)
+{
+    h3_config *cfg = h3_config_get(cmd->server);
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    if (err) {
+        return err;
+    }
+    cfg->qlog_dir = ap_server_root_relative(cmd->pool, arg);
+    if (!cfg->qlog_dir) {
+        return apr_pstrcat(cmd->pool, "H3QlogDir: invalid path '", arg, "'", NULL);
+    }
+    return NULL;
+}
+
+const char *h3_config_add_listen(cmd_parms *cmd, void *dir, const char *udp, const char *tcp)
+{
+    h3_config *cfg = h3_config_get(cmd->server);
+    const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    h3_listen *l = apr_pcalloc(cmd->pool, sizeof(*l));
+    char *end;
+    long port;
+    int i;
+
+    (void)dir;
+    if (err) {
+        return err;
+    }
+    l->directive = cmd->directive;
+    if ((err = parse_address(l, udp, cmd->pool))) {
+        return err;
+    }
+    l->tcp_port = l->port;
+    if (tcp) {
+        port = strtol(tcp, &end, 10);
+        if (*end || port < 1 || port > 65535) {
+            return apr_psprintf(cmd->pool, "H3Listen: '%s' is not a TCP port", tcp);
+        }
+        l->tcp_port = (apr_port_t)port;
+    }
+    for (i = 0; i < cfg->listens->nelts; ++i) {
+        const h3_listen *other = APR_ARRAY_IDX(cfg->listens, i, h3_listen *);
+
+        if (other->port == l->port
+            && strcmp(other->addr ? other->addr : "", l->addr ? l->addr : "") == 0) {
+            return apr_psprintf(cmd->pool, "H3Listen: '%s' is there twice", udp);
+        }
+    }
+    APR_ARRAY_PUSH(cfg->listens, h3_listen *) = l;
+    return NULL;
+}
+
+/* Numbers only: a name that resolves differently tomorrow would move the socket at a restart. */
+static const char *parse_address(h3_listen *l, const char *arg, apr_pool_t *p)
+{
+    unsigned char binary[sizeof(struct in6_addr)];
+    char *host, *scope;
+    apr_port_t port;
+
+    if (apr_parse_addr_port(&host, &scope, &port, arg, p) != APR_SUCCESS || port == 0
+        || (host && strcmp(host, "*") != 0 && inet_pton(AF_INET, host, binary) != 1
+            && inet_pton(AF_INET6, host, binary) != 1)) {
+        return apr_psprintf(p, "H3Listen: '%s' is not [address:]port with a numeric address", arg);
+    }
+    if (host && strcmp(host, "*") != 0) {
+        l->addr = host;
+        l->scope = scope;
+    }
+    l->port = port;
+    return NULL;
+}
+
+/* ---- what outlives the configuration ---- */
+
+h3_retained *h3_retained_get(void)
+{
+    return ap_retained_data_get(RETAINED_KEY);
+}
+
+h3_retained *h3_retained_create(int nslots)
+{
+    h3_retained *r = h3_retained_get();
+    quic_route *route;
+    quic_stats *stats;
+
+    if (r) {
+        return r;
+    }
+    route = quic_route_create(nslots);
+    stats = mmap(NULL, (size_t)nslots * sizeof(*stats), PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (!route || stats == MAP_FAILED) {
+        return NULL;
+    }
+    r = ap_retained_data_create(RETAINED_KEY, sizeof(*r));
+    r->route = route;
+    r->stats = stats;
+    quic_cid_secret_make(&r->cid_secret);
+    quic_tls_ticket_keys_make(&r->ticket_keys);
+    return r;
+}
