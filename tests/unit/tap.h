@@ -22,13 +22,13 @@ static int tap_failed;
 /* Not every program uses every helper. */
 #define TAP_UNUSED __attribute__((unused))
 
-#define ok(cond, ...)        tap_ok(!!(cond), __FILE__, __LINE__, __VA_ARGS__)
+#define ok(cond, ...) tap_ok(!!(cond), __FILE__, __LINE__, __VA_ARGS__)
 #define is_int(got, want, ...) \
     tap_is_int((long long)(got), (long long)(want), __FILE__, __LINE__, __VA_ARGS__)
 #define is_str(got, want, ...) tap_is_str((got), (want), __FILE__, __LINE__, __VA_ARGS__)
 #define is_mem(got, want, len, ...) \
     tap_is_mem((got), (want), (len), __FILE__, __LINE__, __VA_ARGS__)
-#define fail(...)            tap_ok(0, __FILE__, __LINE__, __VA_ARGS__)
+#define fail(...) tap_ok(0, __FILE__, __LINE__, __VA_ARGS__)
 
 TAP_UNUSED static int tap_vok(int cond, const char *file, int line, const char *fmt, va_list ap)
 {
@@ -43,8 +43,8 @@ TAP_UNUSED static int tap_vok(int cond, const char *file, int line, const char *
     return cond;
 }
 
-TAP_UNUSED __attribute__((format(printf, 4, 5)))
-static int tap_ok(int cond, const char *file, int line, const char *fmt, ...)
+TAP_UNUSED __attribute__((format(printf, 4, 5))) static int tap_ok(int cond, const char *file,
+                                                                   int line, const char *fmt, ...)
 {
     va_list ap;
 
@@ -54,8 +54,10 @@ static int tap_ok(int cond, const char *file, int line, const char *fmt, ...)
     return cond;
 }
 
-TAP_UNUSED __attribute__((format(printf, 5, 6)))
-static int tap_is_int(long long got, long long want, const char *file, int line, const char *fmt, ...)
+TAP_UNUSED __attribute__((format(printf, 5, 6))) static int tap_is_int(long long got,
+                                                                       long long want,
+                                                                       const char *file, int line,
+                                                                       const char *fmt, ...)
 {
     va_list ap;
 
@@ -66,9 +68,10 @@ static int tap_is_int(long long got, long long want, const char *file, int line,
     return got == want;
 }
 
-TAP_UNUSED __attribute__((format(printf, 5, 6)))
-static int tap_is_str(const char *got, const char *want, const char *file, int line,
-                      const char *fmt, ...)
+TAP_UNUSED __attribute__((format(printf, 5, 6))) static int tap_is_str(const char *got,
+                                                                       const char *want,
+                                                                       const char *file, int line,
+                                                                       const char *fmt, ...)
 {
     int same = got && want ? strcmp(got, want) == 0 : got == want;
     va_list ap;
@@ -80,9 +83,10 @@ static int tap_is_str(const char *got, const char *want, const char *file, int l
     return same;
 }
 
-TAP_UNUSED __attribute__((format(printf, 6, 7)))
-static int tap_is_mem(const void *got, const void *want, size_t len, const char *file, int line,
-                      const char *fmt, ...)
+TAP_UNUSED __attribute__((format(printf, 6, 7))) static int tap_is_mem(const void *got,
+                                                                       const void *want, size_t len,
+                                                                       const char *file, int line,
+                                                                       const char *fmt, ...)
 {
     int same = memcmp(got, want, len) == 0;
     va_list ap;
