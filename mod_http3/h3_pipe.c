@@ -17,7 +17,11 @@
 /* So many unannounced bytes are worth waking the I/O thread for. */
 #define RING_BYTES (48 * 1024)
 
-static void ring(h3_pipe *p);
+/* What a ring may say beyond "there is news". */
+#define RING_LEFT 1u
+#define RING_REFILLED 2u
+
+static void ring(h3_pipe *p, unsigned said);
 static int wait_locked(h3_pipe *p, const struct timespec *until);
 static void deadline(struct timespec *ts, apr_interval_time_t timeout);
 static int append_locked(h3_pipe *p, const char *data, size_t len);
@@ -42,18 +46,36 @@ void h3_bell_destroy(h3_bell *b)
     pthread_mutex_destroy(&b->lock);
 }
 
+int h3_bell_sleep(h3_bell *b)
+{
+    int empty;
+
+    pthread_mutex_lock(&b->lock);
+    empty = b->first == NULL;
+    b->sleeping = empty;
+    pthread_mutex_unlock(&b->lock);
+    return empty;
+}
+
+void h3_bell_wake(h3_bell *b)
+{
+    uint64_t one = 1;
+
+    while (write(b->fd, &one, sizeof(one)) < 0 && errno == EINTR) {
+    }
+}
+
 h3_pipe *h3_bell_take(h3_bell *b)
 {
     h3_pipe *first, *p;
-    uint64_t count;
 
-    /* Cleared before the list is taken: who rings after that writes again. */
-    while (read(b->fd, &count, sizeof(count)) < 0 && errno == EINTR) {
-    }
     pthread_mutex_lock(&b->lock);
     first = b->first;
+    b->sleeping = 0;
     for (p = first; p; p = p->bell_next) {
         p->on_bell = 0;
+        p->heard |= p->said;
+        p->said = 0;
     }
     b->first = b->last = NULL;
     pthread_mutex_unlock(&b->lock);
@@ -62,16 +84,17 @@ h3_pipe *h3_bell_take(h3_bell *b)
 
 /*
  * A pipe that is already on the list needs no second place: its news are taken
- * after it was removed from there. Better called without p->lock, or the I/O
- * thread may be woken only to wait for it.
+ * after it was removed from there. What is `said` is heard by the I/O thread
+ * only when it takes this very ring; so, once it has heard RING_LEFT, nobody
+ * has a hand on the pipe and the pipe is not on the list. Called without p->lock.
  */
-static void ring(h3_pipe *p)
+static void ring(h3_pipe *p, unsigned said)
 {
     h3_bell *b = p->bell;
-    uint64_t one = 1;
-    int first = 0;
+    int wake = 0;
 
     pthread_mutex_lock(&b->lock);
+    p->said |= said;
     if (!p->on_bell) {
         p->on_bell = 1;
         p->bell_next = NULL;
@@ -80,14 +103,14 @@ static void ring(h3_pipe *p)
         }
         else {
             b->first = p;
-            first = 1;
         }
         b->last = p;
+        wake = b->sleeping;
+        b->sleeping = 0;
     }
     pthread_mutex_unlock(&b->lock);
-    if (first) {
-        while (write(b->fd, &one, sizeof(one)) < 0 && errno == EINTR) {
-        }
+    if (wake) {
+        h3_bell_wake(b);
     }
 }
 
@@ -250,7 +273,7 @@ apr_status_t h3_pipe_w_read(h3_pipe *p, char *buf, size_t *len, int block,
             if (p->consumed || p->unrung) {
                 p->unrung = 0;
                 pthread_mutex_unlock(&p->lock);
-                ring(p);
+                ring(p, 0);
                 pthread_mutex_lock(&p->lock);
                 continue;
             }
@@ -262,7 +285,7 @@ apr_status_t h3_pipe_w_read(h3_pipe *p, char *buf, size_t *len, int block,
     }
     pthread_mutex_unlock(&p->lock);
     if (news) {
-        ring(p);
+        ring(p, 0);
     }
     if (rv != APR_SUCCESS) {
         *len = 0;
@@ -297,7 +320,7 @@ apr_status_t h3_pipe_w_head(h3_pipe *p, h3_head *head)
         free(h);
     }
     else if (head->status < 200) {
-        ring(p);
+        ring(p, 0);
     }
     return rv;
 }
@@ -375,7 +398,7 @@ apr_status_t h3_pipe_w_write(h3_pipe *p, const char *data, size_t len, apr_inter
         if (p->unrung) {
             p->unrung = 0;
             pthread_mutex_unlock(&p->lock);
-            ring(p);
+            ring(p, 0);
             pthread_mutex_lock(&p->lock);
             continue;
         }
@@ -394,7 +417,7 @@ apr_status_t h3_pipe_w_write(h3_pipe *p, const char *data, size_t len, apr_inter
     }
     pthread_mutex_unlock(&p->lock);
     if (news) {
-        ring(p);
+        ring(p, 0);
     }
     return rv;
 }
@@ -453,7 +476,7 @@ void h3_pipe_w_flush(h3_pipe *p)
     p->unrung = 0;
     pthread_mutex_unlock(&p->lock);
     if (news) {
-        ring(p);
+        ring(p, 0);
     }
 }
 
@@ -487,19 +510,14 @@ void h3_pipe_w_leave(h3_pipe *p)
 {
     pthread_mutex_lock(&p->lock);
     end_locked(p, NGHTTP3_H3_INTERNAL_ERROR);
-    p->left = 1;
-    /* Inside the lock: once the I/O thread has read `left`, the pipe may be gone. */
-    ring(p);
     pthread_mutex_unlock(&p->lock);
+    ring(p, RING_LEFT);
 }
 
 void h3_pipe_w_refilled(h3_pipe *p, h3_chunk *chunk)
 {
-    pthread_mutex_lock(&p->lock);
     p->refill = chunk;
-    p->refill_done = 1;
-    ring(p); /* inside the lock, as in h3_pipe_w_leave */
-    pthread_mutex_unlock(&p->lock);
+    ring(p, RING_REFILLED);
 }
 
 /* ---- I/O thread's side ---- */
@@ -566,13 +584,16 @@ void h3_pipe_io_take(h3_pipe *p, h3_pipe_news *news)
     p->consumed = 0;
     news->end = p->out_end;
     news->error = p->out_error;
-    news->left = p->left;
-    news->refilled = p->refill_done;
-    news->refill = p->refill;
-    p->refill_done = 0;
-    p->refill = NULL;
     p->unrung = 0;
     pthread_mutex_unlock(&p->lock);
+    news->left = (p->heard & RING_LEFT) != 0;
+    news->refilled = (p->heard & RING_REFILLED) != 0;
+    news->refill = NULL;
+    if (news->refilled) {
+        news->refill = p->refill;
+        p->refill = NULL;
+        p->heard &= ~RING_REFILLED;
+    }
 }
 
 size_t h3_pipe_io_room(h3_pipe *p)

@@ -36,13 +36,18 @@ typedef struct h3_pipe h3_pipe;
 typedef struct h3_bell {
     pthread_mutex_t lock;
     h3_pipe *first, *last; /* pipes with news, in order */
-    int fd;                /* eventfd, written when the list was empty */
+    int sleeping;          /* the I/O thread waits for fd */
+    int fd;                /* eventfd, written when a ring finds it sleeping */
 } h3_bell;
 
 apr_status_t h3_bell_init(h3_bell *b);
 void h3_bell_destroy(h3_bell *b);
-/* Takes all that rang; follow ->bell_next. Clears the eventfd. I/O thread. */
+/* Takes all that rang; follow ->bell_next. I/O thread. */
 h3_pipe *h3_bell_take(h3_bell *b);
+/* I/O thread, before it waits for fd: 1, or 0 if something has rung meanwhile. */
+int h3_bell_sleep(h3_bell *b);
+/* Writes fd; safe in a signal handler. */
+void h3_bell_wake(h3_bell *b);
 
 /* ---- the pipe ---- */
 
@@ -85,6 +90,8 @@ struct h3_pipe {
     h3_bell *bell;
     h3_pipe *bell_next;    /* bell's lock */
     int on_bell;           /* bell's lock */
+    unsigned said;         /* bell's lock: RING_* since it was last taken */
+    unsigned heard;        /* I/O thread: RING_* that it has taken */
     void *owner;           /* the I/O thread's stream */
 
     /* under lock: in */
@@ -103,11 +110,9 @@ struct h3_pipe {
     size_t credit_step;    /* consumed bytes worth a ring */
     int out_end;           /* the worker's last byte is in */
     uint64_t out_error;    /* with out_end: reset with this code instead of a FIN, 0: none */
-    h3_chunk *refill;      /* what a worker has read of a span for the I/O thread */
-    int refill_done;       /* refill is the answer; NULL: the file could not be read */
+    h3_chunk *refill;      /* what a worker has read of a span; passes with its ring */
     int waiting;           /* a worker waits on cond */
     int aborted;           /* the client or the connection is gone: reads and writes fail */
-    int left;              /* httpd does not touch the pipe any more (until finish) */
 };
 
 apr_status_t h3_pipe_init(h3_pipe *p, h3_bell *bell, void *owner, size_t limit, size_t credit_step);
