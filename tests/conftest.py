@@ -27,9 +27,8 @@ def artefacts():
     return folder
 
 
-@pytest.fixture(scope="module")
-def make_httpd(ca):
-    """Makes servers; stops them when the module is over, and fails it if one of them crashed."""
+def _servers(ca):
+    """Makes servers; stops them at the end, and fails if one of them crashed."""
     made = []
 
     def make(**options):
@@ -45,12 +44,24 @@ def make_httpd(ca):
         except Exception as exc:    # the others must be stopped all the same; reported below
             failed.append("%s: %r" % (httpd.root, exc))
             httpd.kill()
-        trouble += httpd.trouble()
-        if not trouble and not failed:
+        said = httpd.trouble()
+        trouble += ["%s: %s" % (httpd.root, line) for line in said]
+        if not said and not failed:
             httpd.remove()
     assert not failed, "did not stop: %s" % failed
-    assert not trouble, "in the logs below %s:\n%s" % (
-        [h.root for h in made], "\n".join(trouble)[:20000])
+    assert not trouble, "\n".join(trouble)[:20000]
+
+
+@pytest.fixture(scope="module")
+def make_httpd(ca):
+    """Servers for a whole test module."""
+    yield from _servers(ca)
+
+
+@pytest.fixture
+def fresh_httpd(ca):
+    """Servers for one test."""
+    yield from _servers(ca)
 
 
 @pytest.fixture(scope="module")

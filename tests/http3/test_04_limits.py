@@ -1,0 +1,425 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Limits, malformed messages, and errors of the protocol: each has its status or its code, and
+the server goes on."""
+import pytest
+
+from h3test import content, procs
+from h3test.h3conn import (CANCEL_PUSH, DATA, GOAWAY, H3_MESSAGE_ERROR, HEADERS, MAX_PUSH_ID, NAMES,
+                           PUSH_PROMISE, SETTINGS, frame, settings_frame)
+from h3test.response import ConnectionEnded, StreamEnded
+
+LINE, FIELDS, FIELD_SIZE = 1000, 20, 500
+
+
+@pytest.fixture(scope="module")
+def httpd(make_httpd):
+    httpd = make_httpd()
+    httpd.add("LimitRequestLine %d\nLimitRequestFields %d\nLimitRequestFieldSize %d"
+              % (LINE, FIELDS, FIELD_SIZE))
+    httpd.vhost("h3.test", "LimitRequestLine %d\nLimitRequestFields %d\nLimitRequestFieldSize %d"
+                % (LINE, FIELDS, FIELD_SIZE), aliases=["alias.h3.test"])
+    return httpd.start()
+
+
+def outcome(httpd, head=None, **request):
+    """What becomes of one request on a connection of its own: a status, or ("stream", code), or
+    ("connection", code)."""
+    with httpd.h3() as conn:
+        try:
+            if head is None:
+                return conn.request(timeout=10, **request).status
+            return conn.request(head=head, timeout=10).status
+        except StreamEnded as exc:
+            return "stream", exc.code
+        except ConnectionEnded as exc:
+            return "connection", exc.code
+
+
+def serves(httpd):
+    return httpd.fetch("3", "/small.txt").body == content.SMALL
+
+
+GOOD = [(":method", "GET"), (":scheme", "https"), (":authority", "h3.test"),
+        (":path", "/small.txt")]
+
+
+def changed(name, value):
+    return [(n, value if n == name else v) for n, v in GOOD]
+
+
+def without(name):
+    return [f for f in GOOD if f[0] != name]
+
+
+# -- limits
+
+@pytest.mark.sanitize
+def test_request_line(httpd):
+    assert outcome(httpd, path="/small.txt?" + "q" * (LINE - 100)) == 200
+    assert outcome(httpd, path="/small.txt?" + "q" * LINE) == 414
+    assert httpd.fetch("1.1", "/small.txt?" + "q" * LINE).status == 414
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("name", [":method", ":authority", ":scheme"])
+def test_other_pseudo_fields_are_limited_too(httpd, name):
+    assert outcome(httpd, changed(name, "x" * (2 * LINE))) not in (200, 500)
+
+
+@pytest.mark.sanitize
+def test_number_of_fields(httpd):
+    assert outcome(httpd, fields=[("x-%d" % i, "v") for i in range(FIELDS - 4)]) == 200
+    assert outcome(httpd, fields=[("x-%d" % i, "v") for i in range(FIELDS + 4)]) == 431
+
+
+def test_far_too_many_fields(httpd):
+    """More than a hundred above the limit is no longer worth an answer."""
+    got = outcome(httpd, fields=[("x-%d" % i, "v") for i in range(FIELDS + 400)])
+    assert got == 431 or got[0] in ("stream", "connection")
+    assert serves(httpd)
+
+
+@pytest.mark.sanitize
+def test_size_of_a_field(httpd):
+    assert outcome(httpd, fields=[("x-a", "v" * (FIELD_SIZE - 50))]) == 200
+    assert outcome(httpd, fields=[("x-a", "v" * (FIELD_SIZE + 50))]) == 431
+    assert outcome(httpd, fields=[("x" * (FIELD_SIZE // 2), "v" * (FIELD_SIZE // 2 + 50))]) == 431
+
+
+@pytest.mark.sanitize
+def test_merged_fields_count(httpd):
+    """Each merge is a field, and the merged value has the size of one."""
+    assert outcome(httpd, fields=[("x-list", "v")] * (FIELDS - 4)) == 200
+    assert outcome(httpd, fields=[("x-list", "v")] * (FIELDS + 4)) == 431
+    assert outcome(httpd, fields=[("x-list", "v" * 100)] * 4) == 200
+    assert outcome(httpd, fields=[("x-list", "v" * 100)] * 6) == 431
+
+
+@pytest.mark.sanitize
+def test_cookie_crumbs_count(httpd):
+    """CVE-2026-49975: crumbs escaped the limits."""
+    assert outcome(httpd, fields=[("cookie", "a=b")] * (FIELDS - 4)) == 200
+    assert outcome(httpd, fields=[("cookie", "a=b")] * (FIELDS + 4)) == 431
+    assert outcome(httpd, fields=[("cookie", "a=" + "b" * 100)] * 4) == 200
+    assert outcome(httpd, fields=[("cookie", "a=" + "b" * 100)] * 6) == 431
+
+
+def test_refusals_are_logged_and_have_a_page(httpd):
+    with httpd.h3() as conn:
+        answer = conn.request("GET", "/limit-page", [("x-a", "v" * (FIELD_SIZE + 50))])
+    assert answer.status == 431 and b"431" in answer.body
+    httpd.wait_gauges(Requests=0)
+    assert any("/limit-page" in line and " 431 " in line for line in httpd.access().splitlines())
+
+
+def qpack_string(data):
+    assert len(data) < 127
+    return bytes([len(data)]) + data
+
+
+def prefixed(first, bits, value):
+    """An integer with an N-bit prefix (RFC 7541 section 5.1)."""
+    limit = (1 << bits) - 1
+    if value < limit:
+        return bytes([first | value])
+    out, value = bytes([first | limit]), value - limit
+    while value >= 128:
+        out, value = out + bytes([value & 127 | 128]), value >> 7
+    return out + bytes([value])
+
+
+# Indexed static fields :method GET, :path /, :scheme https, and :authority as a literal.
+QPACK_GET = bytes([0xd1, 0xc1, 0xd7, 0x50]) + qpack_string(b"h3.test")
+
+
+@pytest.mark.sanitize
+def test_compression_bomb(httpd):
+    """One long entry of the dynamic table, named by thousands of single bytes."""
+    with httpd.h3() as conn:
+        conn.wait(lambda: conn.peer_settings is not None)
+        value = b"b" * 3900
+        conn.send_encoder(prefixed(0x20, 5, 4096) + prefixed(0x40, 5, 6) + b"x-bomb"
+                          + prefixed(0x00, 7, len(value)) + value)
+        stream = conn.open_stream()
+        block = b"\x02\x00" + QPACK_GET + b"\x80" * 8000
+        try:
+            stream.raw(frame(HEADERS, block), end=True)
+            status = stream.finish(15).status
+        except (StreamEnded, ConnectionEnded) as exc:
+            status = exc.code
+        assert status == 431 or status in NAMES, status
+    assert serves(httpd)
+    for pid in httpd.children():
+        assert procs.kib(pid, "VmHWM") < 200 * 1024 or httpd._wrapper() or "LD_PRELOAD" in \
+            httpd._environment()
+
+
+def test_a_field_longer_than_any_limit(httpd):
+    got = outcome(httpd, fields=[("x-a", "v" * 100000)])
+    assert got == 431 or got[0] in ("stream", "connection")
+    assert serves(httpd)
+
+
+def test_more_streams_than_allowed(httpd):
+    """RFC 9000 section 4.6."""
+    with httpd.h3() as conn:
+        conn.quic._remote_max_streams_bidi = 1000
+        for _ in range(150):
+            conn.open("GET", "/cgi-bin/wait.cgi?2")
+        how = conn.wait_end()
+        assert how.transport and how.code == 0x4
+    assert serves(httpd)
+
+
+def test_all_allowed_streams_at_once(httpd):
+    with httpd.h3() as conn:
+        streams = [conn.open("GET", "/small.txt") for _ in range(100)]
+        assert [s.finish().body for s in streams] == [content.SMALL] * 100
+
+
+# -- malformed messages
+
+MALFORMED = {
+    "no method": without(":method"),
+    "no path": without(":path"),
+    "no scheme": without(":scheme"),
+    "empty path": changed(":path", ""),
+    "two paths": GOOD + [(":path", "/")],
+    "two methods": [(":method", "GET")] + GOOD,
+    "unknown pseudo field": GOOD + [(":protocol-x", "y")],
+    "pseudo field of responses": GOOD + [(":status", "200")],
+    "pseudo field behind a field": GOOD[:3] + [("x-a", "b")] + GOOD[3:],
+    "upper case": GOOD + [("X-Upper", "v")],
+    "connection": GOOD + [("connection", "close")],
+    "keep-alive": GOOD + [("keep-alive", "timeout=5")],
+    "proxy-connection": GOOD + [("proxy-connection", "close")],
+    "transfer-encoding": GOOD + [("transfer-encoding", "chunked")],
+    "upgrade": GOOD + [("upgrade", "h2c")],
+    "te that is not trailers": GOOD + [("te", "gzip")],
+    "content-length that is no number": GOOD + [("content-length", "ten")],
+    "negative content-length": GOOD + [("content-length", "-1")],
+    "two different content-lengths": GOOD + [("content-length", "1"), ("content-length", "2")],
+    "neither authority nor host": without(":authority"),
+    "empty authority": changed(":authority", ""),
+    "connect without :protocol's setting": [(":protocol", "websocket")] + changed(
+        ":method", "CONNECT"),
+    "connect with a path": changed(":method", "CONNECT"),
+    "space in the method": changed(":method", "GE T"),
+    "line end in the method": changed(":method", "GET\r\nX: y"),
+    "space in the path": changed(":path", "/small.txt HTTP/1.1"),
+    "line end in the path": changed(":path", "/small.txt\r\nX-Injected: 1"),
+    "nul in the path": changed(":path", "/small.txt\0"),
+    "path without a slash": changed(":path", "small.txt"),
+    "absolute path form": changed(":path", "https://h3.test/small.txt"),
+    "star for GET": changed(":path", "*"),
+    "fragment": changed(":path", "/small.txt#here"),
+    "del in the path": changed(":path", "/small\x7ftxt"),
+    "scheme http": changed(":scheme", "http"),
+    "scheme ftp": changed(":scheme", "ftp"),
+    "host differs": GOOD + [("host", "alias.h3.test")],
+    "host differs in its port": GOOD + [("host", "h3.test:1")],
+    "two hosts": GOOD + [("host", "h3.test"), ("host", "alias.h3.test")],
+    "two hosts without authority": without(":authority") + [("host", "h3.test"),
+                                                            ("host", "alias.h3.test")],
+    "user in the authority": changed(":authority", "user@h3.test"),
+    "space in the authority": changed(":authority", "h3.test alias"),
+    "authority with a path": changed(":authority", "h3.test/x"),
+    "bad port in the authority": changed(":authority", "h3.test:99999"),
+    "two te": GOOD + [("te", "trailers"), ("te", "gzip")],
+}
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("name", sorted(MALFORMED))
+def test_malformed(httpd, name):
+    """A 400, or the stream or connection ends with H3_MESSAGE_ERROR: RFC 9114 section 4.1.2."""
+    assert outcome(httpd, MALFORMED[name]) in (
+        400, ("stream", H3_MESSAGE_ERROR), ("connection", H3_MESSAGE_ERROR)), name
+    assert serves(httpd)
+
+
+WELL_FORMED = {
+    "as it is": GOOD,
+    "host is the same": GOOD + [("host", "h3.test")],
+    "host in other letters": GOOD + [("host", "H3.Test")],
+    "host alone": without(":authority") + [("host", "h3.test")],
+    "te trailers": GOOD + [("te", "trailers")],
+    "empty value": GOOD + [("x-empty", "")],
+    "authority with the default port": changed(":authority", "h3.test:443"),
+    "the same content-length twice": GOOD + [("content-length", "0"), ("content-length", "0")],
+}
+
+
+@pytest.mark.parametrize("name", sorted(WELL_FORMED))
+def test_well_formed(httpd, name):
+    got = outcome(httpd, WELL_FORMED[name])
+    if name == "the same content-length twice":
+        # A recipient may take it or leave it: RFC 9110 section 8.6.
+        assert got in (200, 400, ("stream", H3_MESSAGE_ERROR), ("connection", H3_MESSAGE_ERROR))
+    else:
+        assert got == 200
+
+
+def test_options_star(httpd):
+    with httpd.h3() as conn:
+        assert conn.request("OPTIONS", "*").status == httpd.fetch("1.1", "*", "OPTIONS").status
+
+
+def test_connect(httpd):
+    """No proxy: as over HTTP/1.1, never a tunnel."""
+    assert httpd.fetch("1.1", "h3.test:443", "CONNECT").status == 405
+    got = outcome(httpd, [(":method", "CONNECT"), (":authority", "h3.test:443")])
+    assert got in (400, 405, 501, ("stream", H3_MESSAGE_ERROR), ("connection", H3_MESSAGE_ERROR))
+
+
+def test_trace(httpd):
+    assert outcome(httpd, method="TRACE", path="/") == httpd.fetch("1.1", "/", "TRACE").status
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("value", ["a\r\nx-injected: 1", "a\nx-injected: 1", "a\rb", "a\0b"])
+@pytest.mark.parametrize("name", ["x-bad", "cookie", "referer"])
+def test_no_field_injection(httpd, name, value):
+    """Dropped, or the message is malformed; never does one field become two."""
+    with httpd.h3() as conn:
+        try:
+            answer = conn.request("GET", "/cgi-bin/env.cgi", [(name, value)], timeout=10)
+        except (StreamEnded, ConnectionEnded) as exc:
+            assert exc.code == H3_MESSAGE_ERROR
+            return
+    assert answer.status in (200, 400)
+    assert "INJECTED" not in answer.text and "HTTP_X_BAD" not in answer.text
+
+
+# -- errors of the protocol
+
+def control(*data):
+    """Bytes for our control stream, behind its SETTINGS."""
+    def send(conn):
+        conn.send_control(b"".join(data))
+    return send
+
+
+def request(*data, end=False):
+    def send(conn):
+        stream = conn.open_stream()
+        block = conn.encode(stream.id, GOOD)
+        stream.raw(b"".join(frame(HEADERS, block) if d is HEADERS else d for d in data), end)
+    return send
+
+
+def uni(kind, data=b"", end=False):
+    def send(conn):
+        conn.open_uni(kind, data, end)
+        conn.flush()
+    return send
+
+
+def end_control(conn):
+    conn.quic.send_stream_data(conn.control_stream, b"", True)
+    conn.flush()
+
+
+def encoder(data):
+    def send(conn):
+        conn.send_encoder(data)
+        conn.flush()
+    return send
+
+
+ERRORS = {
+    "second control stream": (uni(0, settings_frame(())), 0x103),
+    "push stream from a client": (uni(1, b"\0"), 0x103),
+    "control stream ends": (end_control, 0x104),
+    "second SETTINGS": (control(settings_frame(())), 0x105),
+    "DATA on the control stream": (control(frame(DATA, b"x")), 0x105),
+    "HEADERS on the control stream": (control(frame(HEADERS, b"x")), 0x105),
+    "PUSH_PROMISE on the control stream": (control(frame(PUSH_PROMISE, b"\0x")), 0x105),
+    "frame type of HTTP/2 on the control stream": (control(frame(0x6, b"")), 0x105),
+    "DATA before HEADERS": (request(frame(DATA, b"x")), 0x105),
+    "SETTINGS on a request stream": (request(frame(SETTINGS)), 0x105),
+    "GOAWAY on a request stream": (request(frame(GOAWAY, b"\0")), 0x105),
+    "MAX_PUSH_ID on a request stream": (request(frame(MAX_PUSH_ID, b"\0")), 0x105),
+    "CANCEL_PUSH on a request stream": (request(frame(CANCEL_PUSH, b"\0")), 0x105),
+    "PUSH_PROMISE from a client": (request(HEADERS, frame(PUSH_PROMISE, b"\0x")), 0x105),
+    "frame type of HTTP/2 on a request stream": (request(HEADERS, frame(0x8, b"")), 0x105),
+    "frame that ends too early": (request(HEADERS, b"\0\x10xx", end=True), 0x106),
+    "MAX_PUSH_ID that goes down": (control(frame(MAX_PUSH_ID, b"\x05"),
+                                           frame(MAX_PUSH_ID, b"\x04")), 0x108),
+    "field section of garbage": (request(frame(HEADERS, b"\xff\xff\xff\xff\xff\xff\xff")), 0x200),
+    "encoder stream of garbage": (encoder(b"\x80\xff\xff\xff\xff\xff\x0f"), 0x201),
+    "encoder's capacity above the setting": (encoder(prefixed(0x20, 5, 1 << 28)), 0x201),
+}
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("name", sorted(ERRORS))
+def test_connection_error(httpd, name):
+    send, code = ERRORS[name]
+    with httpd.h3() as conn:
+        conn.wait(lambda: conn.peer_settings is not None)
+        send(conn)
+        how = conn.wait_end()
+    assert not how.transport and how.code == code, how
+    assert serves(httpd)
+
+
+@pytest.mark.parametrize("setting", [0x2, 0x3, 0x4, 0x5])
+def test_setting_of_http2(httpd, setting):
+    """RFC 9114 section 7.2.4.1."""
+    with httpd.h3(h3=False) as conn:
+        conn.open_uni(0, settings_frame(((setting, 1),)))
+        how = conn.wait_end()
+    assert not how.transport and how.code == 0x109
+
+
+def test_missing_settings(httpd):
+    with httpd.h3(h3=False) as conn:
+        conn.open_uni(0, frame(GOAWAY, b"\0"))
+        how = conn.wait_end()
+    assert not how.transport and how.code == 0x10a
+
+
+@pytest.mark.sanitize
+def test_stream_without_a_request(httpd):
+    """RFC 9114 section 4.1: H3_REQUEST_INCOMPLETE, and only for this stream."""
+    with httpd.h3() as conn:
+        stream = conn.open_stream()
+        stream.raw(b"", end=True)
+        conn.wait(lambda: stream.done)
+        assert stream.reset_code == 0x10d
+        assert conn.request("GET", "/small.txt").status == 200
+
+
+def test_protocol_violation_of_quic(httpd):
+    """A stream of the server's number space: STREAM_STATE_ERROR, RFC 9000 section 19.8."""
+    with httpd.h3() as conn:
+        conn.quic._get_or_create_stream_for_send = lambda stream_id: conn.quic._streams[stream_id]
+        from aioquic.quic.stream import QuicStream
+        conn.quic._streams[1] = QuicStream(stream_id=1, max_stream_data_remote=1 << 20)
+        conn.quic._streams_queue.append(conn.quic._streams[1])
+        conn.quic._streams[1].sender.write(b"x")
+        conn.flush()
+        how = conn.wait_end()
+        assert how.transport and how.code == 0x5
+
+
+def test_wrong_alpn(httpd):
+    """RFC 9001 section 8.1: no_application_protocol."""
+    with pytest.raises(ConnectionEnded) as info:
+        httpd.h3(alpn=["http/0.9"]).close()
+    assert info.value.transport and info.value.code == 0x178
+
+
+def test_priority_fields_are_taken(httpd):
+    """PRIORITY_UPDATE and the priority field do no harm (RFC 9218)."""
+    with httpd.h3() as conn:
+        stream = conn.open("GET", "/large.bin", [("priority", "u=1, i")])
+        conn.send_control(frame(0xf0700, bytes([stream.id]) + b"u=0"))
+        assert stream.finish().body == content.LARGE
+
+
+def test_goaway_of_a_client(httpd):
+    with httpd.h3() as conn:
+        conn.send_control(frame(GOAWAY, b"\0"))
+        assert conn.request("GET", "/small.txt").status == 200
