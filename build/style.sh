@@ -8,8 +8,8 @@
 #
 # Checked: SPDX line, 100 columns, tabs, trailing space; in C also functions below 90 lines, that a
 # function which is not static is declared in a header and has its file's layer as prefix, that the
-# files include each other without a circle, and the layout by .clang-format (where clang-format 14
-# is there: each version lays out a little differently).
+# files include each other without a circle, that a Makefile.am has each file, and the layout by
+# .clang-format (where clang-format 14 is there: each version lays out a little differently).
 
 set -u
 LC_ALL=C.UTF-8
@@ -89,10 +89,20 @@ layout() {
     done
 }
 
+# What no Makefile.am names would not be built, nor be in the tar file.
+listed() {
+    for file in "$@"; do
+        folder=${file%%/*}
+        grep -qE "[ /]$(basename "$file" .c)(\.c)?( |\$)" "$folder/Makefile.am" ||
+            echo "$file:1: not in $folder/Makefile.am"
+    done
+}
+
 {
     lines $c_files $text_files
     functions $(echo "$module_files" | grep '\.c$')
     circles $module_files
+    listed $(echo "$c_files" | grep '\.c$')
     layout $c_files
 } >"$tmp/found"
 if [ -s "$tmp/found" ]; then
