@@ -395,22 +395,23 @@ static int share_a_port(const server_rec *a, const server_rec *b)
     return 0;
 }
 
-/* As httpd will find it: by name among the port's virtual hosts, else the first of them. */
+/*
+ * As httpd will find it: by name among the port's virtual hosts, else the first of them. The
+ * list of servers has them last to first.
+ */
 static const altsvc_config_t *find_origin(const altsvc_origin_t *origin,
                                           const altsvc_config_t *conf, server_rec *main_server)
 {
-    const altsvc_config_t *first = NULL;
+    const altsvc_config_t *by_name = NULL, *first = conf;
     server_rec *s;
 
     for (s = main_server->next; s; s = s->next) {
         if (origin->port ? listens_on(s, origin->port) : share_a_port(conf->server, s)) {
-            if (altsvc_config_answers_to(s, origin->host)) {
-                return altsvc_config_get(s);
-            }
-            first = first ? first : altsvc_config_get(s);
+            first = altsvc_config_get(s);
+            by_name = altsvc_config_answers_to(s, origin->host) ? first : by_name;
         }
     }
-    return first ? first : conf;
+    return by_name ? by_name : first;
 }
 
 int altsvc_config_auto_port(const altsvc_config_t *conf, const conn_rec *c)

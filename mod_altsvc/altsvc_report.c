@@ -16,9 +16,9 @@ static void print_records(apr_pool_t *p, apr_file_t *out, const altsvc_config_t 
 
 void altsvc_report_print(apr_pool_t *p, server_rec *main_server)
 {
+    apr_array_header_t *found = apr_array_make(p, 8, sizeof(altsvc_config_t *));
     apr_file_t *out;
     server_rec *s;
-    int count = 0;
 
     if (!ap_exists_config_define("DUMP_HTTP3") || apr_file_open_stdout(&out, p) != APR_SUCCESS) {
         return;
@@ -26,12 +26,15 @@ void altsvc_report_print(apr_pool_t *p, server_rec *main_server)
     apr_file_printf(out, "Alternative services (mod_altsvc), over TLS only:\n");
     for (s = main_server; s; s = s->next) {
         if (reports_on(altsvc_config_get(s))) {
-            print_server(p, out, altsvc_config_get(s));
-            count++;
+            APR_ARRAY_PUSH(found, const altsvc_config_t *) = altsvc_config_get(s);
         }
     }
-    if (!count) {
+    if (!found->nelts) {
         apr_file_printf(out, "  no virtual host with TLS has an AltSvc directive\n");
+    }
+    /* The list of servers has the virtual hosts last to first. */
+    while (found->nelts) {
+        print_server(p, out, *(const altsvc_config_t **)apr_array_pop(found));
     }
 }
 

@@ -7,6 +7,7 @@
 
 #include "altsvc_config.h"
 #include "altsvc_h2.h"
+#include "altsvc_interim.h"
 #include "altsvc_report.h"
 
 #include "apr_atomic.h"
@@ -31,15 +32,14 @@ typedef enum {
     FRAME_SENT
 } frame_state_t;
 
-/*
- * One HTTP/2 connection in frame mode. Its own thread writes; it lives as long as the
- * connection.
- */
+/* What a connection needs; made when the first need arises, and gone with the connection. */
 typedef struct {
-    const altsvc_config_t *conf; /* of the virtual host that SNI chose */
+    const altsvc_config_t *conf; /* in frame mode: of the virtual host that SNI chose */
     altsvc_h2_scan_t scan;
-    apr_uint32_t state;
-} frame_conn_t;
+    apr_uint32_t frame; /* a frame_state_t, written by the connection's own thread */
+    int has_interim_filter;
+    altsvc_interim_state_t interim; /* of the one request on an HTTP/1.1 or c2 connection */
+} conn_ctx_t;
 
 /* One request's header. */
 typedef struct {
@@ -53,7 +53,7 @@ typedef struct {
     server_rec *found;
 } vhost_search_t;
 
-static ap_filter_rec_t *header_handle, *strip_handle, *frame_handle;
+static ap_filter_rec_t *header_handle, *strip_handle, *frame_handle, *interim_handle;
 
 static int on_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
 static void on_test_config(apr_pool_t *pconf, server_rec *s);
@@ -64,6 +64,7 @@ static int on_create_request(request_rec *r);
 static apr_status_t header_filter(ap_filter_t *f, apr_bucket_brigade *bb);
 static void on_insert_filter(request_rec *r);
 static apr_status_t strip_filter(ap_filter_t *f, apr_bucket_brigade *bb);
+static apr_status_t interim_filter(ap_filter_t *f, apr_bucket_brigade *bb);
 
 static void register_hooks(apr_pool_t *p)
 {
@@ -85,6 +86,8 @@ static void register_hooks(apr_pool_t *p)
         ap_register_output_filter("ALTSVC_HEADER", header_filter, NULL, AP_FTYPE_PROTOCOL);
     strip_handle =
         ap_register_output_filter("ALTSVC_STRIP", strip_filter, NULL, AP_FTYPE_CONTENT_SET - 1);
+    interim_handle =
+        ap_register_output_filter("ALTSVC_INTERIM", interim_filter, NULL, AP_FTYPE_CONNECTION);
 }
 
 AP_DECLARE_MODULE(altsvc) = { STANDARD20_MODULE_STUFF,
@@ -112,6 +115,17 @@ static conn_rec *connection_of(const request_rec *r)
     return r->connection->master ? r->connection->master : r->connection;
 }
 
+static conn_ctx_t *state_of(conn_rec *c)
+{
+    conn_ctx_t *state = ap_get_module_config(c->conn_config, &altsvc_module);
+
+    if (!state) {
+        state = apr_pcalloc(c->pool, sizeof(*state));
+        ap_set_module_config(c->conn_config, &altsvc_module, state);
+    }
+    return state;
+}
+
 /* ---- the frame ---- */
 
 static const char *server_name(apr_pool_t *p, conn_rec *c, server_rec *s)
@@ -128,39 +142,38 @@ static const char *server_name(apr_pool_t *p, conn_rec *c, server_rec *s)
 static int on_protocol_switch(conn_rec *c, request_rec *r, server_rec *s, const char *protocol)
 {
     const altsvc_config_t *conf = altsvc_config_get(s);
-    frame_conn_t *frame;
+    conn_ctx_t *state;
 
     if (r || c->master || c->outgoing || strcmp(protocol, "h2") || !conf->frame
         || (conf->says != ALTSVC_LIST && conf->says != ALTSVC_CLEAR)
         || !server_name(c->pool, c, s)) {
         return DECLINED;
     }
-    frame = apr_pcalloc(c->pool, sizeof(*frame));
-    frame->conf = conf;
-    frame->state = FRAME_COMING;
-    ap_set_module_config(c->conn_config, &altsvc_module, frame);
-    ap_add_output_filter_handle(frame_handle, frame, NULL, c);
+    state = state_of(c);
+    state->conf = conf;
+    state->frame = FRAME_COMING;
+    ap_add_output_filter_handle(frame_handle, state, NULL, c);
     return DECLINED;
 }
 
 static apr_status_t frame_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 {
-    frame_conn_t *frame = f->ctx;
-    frame_state_t state = FRAME_NONE;
+    conn_ctx_t *state = f->ctx;
+    frame_state_t frame = FRAME_NONE;
     apr_bucket *next;
 
-    switch (altsvc_h2_scan(&frame->scan, bb, &next)) {
+    switch (altsvc_h2_scan(&state->scan, bb, &next)) {
     case ALTSVC_H2_WAITING:
         return ap_pass_brigade(f->next, bb);
     case ALTSVC_H2_FOUND:
-        state = insert_frames(f->c, frame->conf, next) ? FRAME_SENT : FRAME_NONE;
+        frame = insert_frames(f->c, state->conf, next) ? FRAME_SENT : FRAME_NONE;
         break;
     case ALTSVC_H2_FOREIGN:
         ap_log_cerror(APLOG_MARK, APLOG_DEBUG, 0, f->c,
                       "no ALTSVC frame: the connection does not begin with SETTINGS");
         break;
     }
-    apr_atomic_set32(&frame->state, state);
+    apr_atomic_set32(&state->frame, frame);
     ap_remove_output_filter(f);
     return ap_pass_brigade(f->next, bb);
 }
@@ -298,9 +311,9 @@ static const altsvc_config_t *config_of(request_rec *r)
 
 static int has_frame(const request_rec *r)
 {
-    frame_conn_t *frame = ap_get_module_config(connection_of(r)->conn_config, &altsvc_module);
+    conn_ctx_t *state = ap_get_module_config(connection_of(r)->conn_config, &altsvc_module);
 
-    return frame && apr_atomic_read32(&frame->state) != FRAME_NONE;
+    return state && apr_atomic_read32(&state->frame) != FRAME_NONE;
 }
 
 static const char *value_for(const request_rec *r, const altsvc_config_t *conf)
@@ -352,7 +365,11 @@ static apr_status_t header_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     request_rec *r = f->r;
     const altsvc_config_t *conf = config_of(r);
+    conn_ctx_t *state = ap_get_module_config(r->connection->conn_config, &altsvc_module);
 
+    if (state) {
+        state->interim = ALTSVC_INTERIM_IDLE;
+    }
     if (has_frame(r)) {
         put_field(r, NULL);
     }
@@ -367,12 +384,30 @@ static apr_status_t header_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     return ap_pass_brigade(f->next, bb);
 }
 
+/* Only a backend's interim responses have fields. The filter stays with the connection, idle. */
+static void expect_interim(conn_rec *c)
+{
+    conn_ctx_t *state = state_of(c);
+
+    state->interim = ALTSVC_INTERIM_WAITING;
+    if (!state->has_interim_filter) {
+        state->has_interim_filter = 1;
+        ap_add_output_filter_handle(interim_handle, state, NULL, c);
+    }
+}
+
 static void on_insert_filter(request_rec *r)
 {
     const altsvc_config_t *conf = altsvc_config_get(r->server);
 
-    if (!r->main && conf->says != ALTSVC_SILENT && conf->override) {
+    if (r->main || conf->says == ALTSVC_SILENT) {
+        return;
+    }
+    if (conf->override) {
         ap_add_output_filter_handle(strip_handle, NULL, r, r->connection);
+    }
+    if (r->proxyreq != PROXYREQ_NONE) {
+        expect_interim(r->connection);
     }
 }
 
@@ -385,5 +420,15 @@ static apr_status_t strip_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     apr_table_unset(f->r->headers_out, FIELD);
     apr_table_unset(f->r->err_headers_out, FIELD);
     ap_remove_output_filter(f);
+    return ap_pass_brigade(f->next, bb);
+}
+
+static apr_status_t interim_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    conn_ctx_t *state = f->ctx;
+
+    if (state->interim != ALTSVC_INTERIM_IDLE) {
+        state->interim = altsvc_interim_strip(state->interim, bb);
+    }
     return ap_pass_brigade(f->next, bb);
 }
