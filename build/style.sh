@@ -47,12 +47,13 @@ functions() {
     BEGIN { while ((getline line < headers) > 0) declared = declared "\n" line }
     FNR == 1 { head = ""; name = "" }
     # A head may take several lines: from column 0 up to the brace that stands alone.
-    /^[A-Za-z_].*[(,]/ && !/[;}]$/ && !/^(typedef|extern|#)/ { head = $0; next }
+    /^[A-Za-z_].*[(,]/ && !/[;}]$/ && !/^(typedef|extern|#)/ { head = before $0; next }
+    { before = /^[a-z][A-Za-z0-9_ *]*$/ ? $0 " " : "" }
     head != "" && /^[ ]/ { head = head $0; if (/;$/) head = ""; next }
     /^\{/ && head != "" {
         name = head; sub(/\(.*/, "", name); sub(/.*[ *]/, "", name)
         start = FNR
-        base = FILENAME; sub(/.*\//, "", base); layer = base; sub(/_.*/, "", layer)
+        base = FILENAME; sub(/.*\//, "", base); layer = base; sub(/[_.].*/, "", layer)
         if (head !~ /^(static|AP_|APR_)/) {
             if (base !~ /^mod_/ && name !~ "^" layer "_")
                 print FILENAME ":" FNR ": " name "() has not the prefix " layer "_"
@@ -70,14 +71,14 @@ functions() {
 }
 
 circles() {
-    for file in "$@"; do
+    found=$(for file in "$@"; do
         from=$(basename "$file" | sed 's/\.[ch]$//')
         sed -n 's/^#include "\([a-z0-9_]*\)\.h".*/\1/p' "$file" | while read -r to; do
             [ ! -e "mod_http3/$to.h" ] && [ ! -e "mod_altsvc/$to.h" ] || [ "$from" = "$to" ] ||
                 echo "$from $to"
         done
-    done | sort -u | tsort 2>&1 >/dev/null | grep -v 'contains a loop' | sed 's/^tsort: //' |
-        tr '\n' ' ' | sed 's/\(.\) $/includes in a circle: \1\n/'
+    done | sort -u | tsort 2>&1 >/dev/null | sed -n 's/^tsort: \([a-z0-9_]*\)$/\1/p' | sort -u)
+    [ -z "$found" ] || echo "these files include each other in a circle:" $found
 }
 
 layout() {
