@@ -1,0 +1,410 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Raw datagrams: amplification, version negotiation, stateless reset, half-open connections."""
+import os
+import signal
+import time
+
+import pytest
+
+from h3test import content, procs, udp
+from h3test.response import ConnectionEnded
+from h3test.wait import bound, until
+
+MIN_RESET = 21                      # RFC 9000 section 10.3
+
+
+@pytest.fixture(scope="module")
+def httpd(make_httpd, ca):
+    httpd = make_httpd()
+    httpd.add("H3HandshakeTimeout 2\nH3IdleTimeout 5")
+    # A chain of more than 7,500 bytes: three times 1,200 is not enough for it.
+    httpd.vhost("h3.test", pair=ca.leaf("large", chained=True, padding=8000))
+    return httpd.start()
+
+
+def one(httpd, **options):
+    return udp.Socket("127.0.0.1", httpd.port, **options)
+
+
+def serves(httpd):
+    return httpd.fetch("3", "/small.txt").body == content.SMALL
+
+
+# -- amplification
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("coalesced", [0, 10])
+def test_amplification(httpd, coalesced):
+    """At most three times what came from an address that is not validated (RFC 9000 section 8),
+    the datagram counted once however many packets it claims to hold, probes included."""
+    hello, scid = udp.client_hello_bytes()
+    dcid = os.urandom(8)
+    first = udp.initial(dcid, scid, udp.crypto_frame(hello), size=1000 if coalesced else 1200)
+    for _ in range(coalesced):
+        first += udp.long_header(udp.V1, dcid, scid, 0xe0, b"\x05" + os.urandom(5))
+    first += bytes(max(0, 1200 - len(first)))
+    with one(httpd) as sock:
+        sock.send(first)
+        # Well beyond several probe timeouts, and beyond the handshake timeout.
+        got = sock.answers(4)
+    assert got and sum(map(len, got)) <= 3 * len(first), [len(d) for d in got]
+
+
+def test_amplification_grows_with_what_comes(httpd):
+    """Another datagram from the client gives the server room for more of its certificates."""
+    hello, scid = udp.client_hello_bytes()
+    dcid = os.urandom(8)
+    with one(httpd) as sock:
+        sock.send(udp.initial(dcid, scid, udp.crypto_frame(hello)))
+        before = sock.answers(0.7)
+        sock.send(udp.initial(dcid, scid, b"\x01", pn=1))
+        after = sock.answers(0.7)
+    assert after and sum(map(len, before)) <= 3600
+    assert sum(map(len, before + after)) <= 7200
+
+
+@pytest.mark.sanitize
+def test_large_chain_reaches_a_client(httpd):
+    with httpd.h3() as conn:
+        assert len(conn.quic.server_chain) >= 1
+        assert conn.request("GET", "/small.txt").body == content.SMALL
+
+
+# -- what is not answered
+
+@pytest.mark.sanitize
+def test_initial_in_a_small_datagram(httpd):
+    """RFC 9000 section 14.1; 1199 bytes are silence, 1200 an answer."""
+    hello, scid = udp.client_hello_bytes()
+    accepted = httpd.gauge("Accepted")
+    with one(httpd) as sock:
+        small = udp.initial(os.urandom(8), scid, udp.crypto_frame(hello), size=1199)
+        assert len(small) == 1199
+        for _ in range(200):
+            sock.send(small)
+        assert sock.answers(0.5) == []
+        assert httpd.gauge("Accepted") == accepted
+    with one(httpd) as sock:
+        right = udp.initial(os.urandom(8), scid, udp.crypto_frame(hello), size=1200)
+        assert len(right) == 1200
+        assert sock.ask(right) is not None
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("length, answered", [
+    (0, False), (1, False), (7, False), (8, True), (20, True), (21, False), (255, False)])
+def test_length_of_the_destination_connection_id(httpd, length, answered):
+    """RFC 9000 section 7.2 wants 8 or more, version 1 allows 20 at most."""
+    hello, scid = udp.client_hello_bytes()
+    with one(httpd) as sock:
+        got = sock.ask(udp.initial(os.urandom(length), scid, udp.crypto_frame(hello)), 0.7)
+    assert (got is not None) == answered
+    if answered:
+        _, version, dcid, _, _ = udp.parse_long(got)
+        assert version == udp.V1 and dcid == scid
+
+
+@pytest.mark.parametrize("length", [21, 255])
+def test_length_of_the_source_connection_id(httpd, length):
+    hello, _ = udp.client_hello_bytes()
+    with one(httpd) as sock:
+        assert sock.ask(udp.initial(os.urandom(8), os.urandom(length),
+                                    udp.crypto_frame(hello)), 0.5) is None
+
+
+@pytest.mark.sanitize
+def test_first_packet_of_another_type(httpd):
+    """A Handshake, 0-RTT or Retry packet begins nothing (RFC 9000 section 5.2.2)."""
+    accepted = httpd.gauge("Accepted")
+    with one(httpd) as sock:
+        for first in (0xd0, 0xe0, 0xf0):
+            datagram = udp.long_header(udp.V1, os.urandom(8), os.urandom(8), first,
+                                       b"\x44\x00" + os.urandom(1024))
+            sock.send(datagram + bytes(max(0, 1200 - len(datagram))))
+        assert sock.answers(0.5) == []
+    assert httpd.gauge("Accepted") == accepted
+
+
+@pytest.mark.sanitize
+def test_truncations_of_an_initial(httpd):
+    """Cut at every byte of its header, padded to 1200 and not."""
+    hello, scid = udp.client_hello_bytes()
+    whole = udp.initial(os.urandom(8), scid, udp.crypto_frame(hello))
+    with one(httpd) as sock:
+        for size in range(0, 60):
+            sock.send(whole[:size])
+            sock.send(whole[:size] + bytes(1200 - size))
+            sock.send(whole[:size] + b"\xff" * (1200 - size))
+        sock.answers(0.3)
+    assert serves(httpd)
+
+
+@pytest.mark.sanitize
+def test_initial_that_is_tampered_with(httpd):
+    """Wrong keys, and every byte of the header changed once."""
+    hello, scid = udp.client_hello_bytes()
+    with one(httpd) as sock:
+        sock.send(udp.initial(os.urandom(8), scid, udp.crypto_frame(hello),
+                              key_dcid=os.urandom(8)))
+        for at in range(7, 40):
+            good = bytearray(udp.initial(os.urandom(8), scid, udp.crypto_frame(hello)))
+            good[at] ^= 0x55
+            sock.send(bytes(good))
+        answers = sock.answers(0.5)
+    assert all(len(a) >= 20 for a in answers)
+    assert serves(httpd)
+
+
+# -- version negotiation
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("dcid, scid", [(0, 0), (8, 0), (8, 8), (20, 20), (21, 3), (255, 255)])
+def test_version_negotiation(httpd, dcid, scid):
+    """RFC 9000 section 17.2.1: connection IDs of any length come back, exchanged."""
+    datagram = udp.unknown_version(dcid=os.urandom(dcid), scid=os.urandom(scid))
+    with one(httpd) as sock:
+        sock.send(datagram)
+        answers = sock.answers(0.4)
+    assert len(answers) == 1
+    first, version, back_dcid, back_scid, rest = udp.parse_long(answers[0])
+    _, _, sent_dcid, sent_scid, _ = udp.parse_long(datagram)
+    assert first & 0x80 and version == 0
+    assert (back_dcid, back_scid) == (sent_scid, sent_dcid)
+    versions = [int.from_bytes(rest[i:i + 4], "big") for i in range(0, len(rest), 4)]
+    assert len(rest) % 4 == 0 and udp.V1 in versions and udp.GREASE_VERSION not in versions
+    assert 0 not in versions and len(answers[0]) < len(datagram)
+
+
+@pytest.mark.parametrize("size", [7, 100, 1199])
+def test_unknown_version_in_a_small_datagram(httpd, size):
+    with one(httpd) as sock:
+        assert sock.ask(udp.unknown_version(size), 0.4) is None
+
+
+@pytest.mark.sanitize
+def test_version_negotiation_is_never_answered(httpd):
+    """RFC 9000 section 6.1: two servers would talk for ever."""
+    packet = udp.long_header(0, os.urandom(8), os.urandom(8), 0xc0,
+                             udp.V1.to_bytes(4, "big") + b"\x1a\x2a\x3a\x4a")
+    with one(httpd) as sock:
+        sock.send(packet)
+        sock.send(packet + b"\x0a\x1a\x2a\x3a" * 300)
+        sock.send(udp.long_header(0, b"", b"", 0x80, bytes(1200)))
+        assert sock.answers(0.5) == []
+
+
+@pytest.mark.sanitize
+def test_version_negotiation_on_a_living_connection(httpd):
+    """And a Retry: CVE-2023-38171 was a crash."""
+    with httpd.h3() as conn:
+        cid = conn.quic.peer_ids[0][0]
+        own = conn.quic.host_cid
+        for dcid, scid in ((cid, own), (own, cid)):
+            conn._send(udp.long_header(0, dcid, scid, 0xc0, udp.V1.to_bytes(4, "big")))
+            conn._send(udp.long_header(udp.V1, dcid, scid, 0xf0, os.urandom(40)))
+            conn._send(udp.unknown_version(1200, dcid=dcid, scid=scid))
+        assert conn.request("GET", "/small.txt").body == content.SMALL
+
+
+def test_client_falls_back_to_version_1(httpd):
+    """A client that begins with a version of its own is led to version 1."""
+    with httpd.h3(versions=[0x6b3343cf, udp.V1]) as conn:
+        assert conn.quic._version == udp.V1
+        assert conn.request("GET", "/small.txt").body == content.SMALL
+
+
+# -- floods of nothing
+
+@pytest.mark.sanitize
+def test_empty_and_tiny_datagrams(httpd):
+    """CVE-2026-11352: they are datagrams too, and leave room for others."""
+    with one(httpd) as sock, httpd.h3() as conn:
+        began = time.monotonic()
+        for i in range(20):
+            for _ in range(500):
+                try:
+                    sock.send(b"")
+                    sock.send(os.urandom(1))
+                except BlockingIOError:
+                    break           # our own socket's buffer is full: they are under way
+            assert conn.request("GET", "/small.txt?%d" % i).body == content.SMALL
+        assert time.monotonic() - began < bound(20)
+        assert sock.answers(0.2) == []
+
+
+# -- stateless reset
+
+@pytest.mark.sanitize
+def test_reset_is_smaller_than_its_trigger(httpd):
+    """RFC 9000 section 10.3.3; for identifiers that nobody gave out there may be none."""
+    with one(httpd) as sock:
+        for size in list(range(1, 60)) + [100, 500, 1200, 1400]:
+            sock.send(udp.short_header(size))
+            for answer in sock.answers(0.02):
+                assert MIN_RESET <= len(answer) < size, size
+                assert not answer[0] & 0x80 and answer[0] & 0x40
+
+
+@pytest.fixture
+def dead(fresh_httpd):
+    """A server whose child has been killed while a connection lived, and that connection."""
+    httpd = fresh_httpd()
+    httpd.allowed_trouble.append("exit signal Killed")
+    httpd.vhost("h3.test")
+    httpd.start()
+    conn = httpd.h3()
+    assert conn.request("GET", "/small.txt").body == content.SMALL
+    conn.ping()
+    child = httpd.child()
+    os.kill(child, signal.SIGKILL)
+    until(lambda: httpd.children() and httpd.child() != child, 20, "another child")
+    assert serves(httpd)
+    yield httpd, conn
+    conn.abandon()
+
+
+def test_reset_for_a_connection_whose_owner_is_gone(dead):
+    """The client learns it at once, by the token that it was given."""
+    httpd, conn = dead
+    with pytest.raises((ConnectionEnded, TimeoutError)):
+        conn.request("GET", "/small.txt", timeout=8)
+    assert conn.stateless_reset
+    assert all(size >= MIN_RESET for size in conn.received[-1:])
+
+
+def test_resets_end_between_two_servers(dead):
+    """Each answer is smaller than what caused it, so a loop of resets runs dry."""
+    httpd, conn = dead
+    cid = conn.quic.peer_ids[0][0]
+    datagram, count = b"\x40" + cid + os.urandom(1100), 0
+    with one(httpd) as sock:
+        while datagram is not None and count < 40:
+            # As a second server would see it: the same connection ID, the size of the answer.
+            answer = sock.ask(datagram, 0.3)
+            assert answer is None or MIN_RESET <= len(answer) < len(datagram)
+            datagram = None if answer is None else b"\x40" + cid + answer[1 + len(cid):]
+            count += 1
+    assert 1 <= count < 40
+
+
+def test_resets_are_limited_in_number(dead):
+    httpd, conn = dead
+    cid = conn.quic.peer_ids[0][0]
+    with one(httpd) as sock:
+        for _ in range(2000):
+            sock.send(b"\x40" + cid + os.urandom(60))
+        got = len(sock.answers(0.5))
+    assert got < 500, "%d resets for 2000 datagrams" % got
+
+
+def test_no_reset_for_a_living_connection(fresh_httpd):
+    """RFC 9000 section 21.11: from 300 other ports, to four children, never the token of a
+    connection that lives, nor one of nothing but zeros."""
+    httpd = fresh_httpd(mpm_text="StartServers 4\nServerLimit 4\nThreadsPerChild 4\n"
+                        "MinSpareThreads 16\nMaxSpareThreads 16\nMaxRequestWorkers 16\n")
+    httpd.vhost("h3.test")
+    httpd.start()
+    until(lambda: len(httpd.children()) == 4, 10, "four children")
+    with httpd.h3() as conn:
+        conn.wait(lambda: len(conn.quic.peer_ids) >= 2)
+        ids, tokens = zip(*conn.quic.peer_ids)
+        answers = []
+        for i in range(300):
+            with one(httpd) as sock:
+                sock.send(udp.short_header(1200, dcid=ids[i % len(ids)]))
+                answers += sock.answers(0.005)
+        assert not [a for a in answers if a[-16:] in tokens or a[-16:] == bytes(16)]
+        assert conn.request("GET", "/small.txt").body == content.SMALL
+    assert httpd.gauge("ForeignDatagrams") == 0
+
+
+# -- half-open connections
+
+@pytest.mark.sanitize
+def test_handshake_timeout(httpd):
+    """A client that never finishes, and says something valid all the time, is dropped when
+    H3HandshakeTimeout is over."""
+    httpd.wait_gauges(HalfOpen=0)
+    hello, scid = udp.client_hello_bytes()
+    dcid = os.urandom(8)
+    with one(httpd) as sock:
+        sock.send(udp.initial(dcid, scid, udp.crypto_frame(hello[:200])))
+        until(lambda: httpd.gauge("HalfOpen") == 1, 2, "one half-open connection")
+        began, pn = time.monotonic(), 1
+        while httpd.gauge("HalfOpen"):
+            assert time.monotonic() - began < bound(4), "still half-open"
+            sock.send(udp.initial(dcid, scid, udp.crypto_frame(hello[200 + pn:201 + pn],
+                                                               200 + pn), pn=pn))
+            pn += 1
+            sock.answers(0.2)
+        assert time.monotonic() - began > 1
+
+
+def test_limit_of_connections(fresh_httpd):
+    """Beyond H3MaxConnections CONNECTION_REFUSED (RFC 9000 section 5.2.2); a quarter of them may
+    be half-open."""
+    httpd = fresh_httpd()
+    httpd.add("H3MaxConnections 8\nH3HandshakeTimeout 3")
+    httpd.vhost("h3.test")
+    httpd.start()
+    conns = [httpd.h3() for _ in range(8)]
+    with pytest.raises(ConnectionEnded) as info:
+        httpd.h3().close()
+    assert info.value.transport and info.value.code == 0x2
+    assert httpd.gauge("Refused") >= 1
+    conns.pop().close()
+    httpd.wait_gauges(Connections=7)
+    conns.append(httpd.h3())
+    for conn in conns:
+        assert conn.request("GET", "/small.txt").status == 200
+        conn.close()
+    httpd.wait_gauges(Connections=0)
+    hello, scid = udp.client_hello_bytes()
+    socks = [one(httpd) for _ in range(6)]
+    for sock in socks:
+        sock.send(udp.initial(os.urandom(8), scid, udp.crypto_frame(hello[:200])))
+    until(lambda: httpd.gauge("HalfOpen") == 2, 3, "two half-open connections")
+    assert httpd.gauge("Connections") == 2
+    for sock in socks:
+        sock.sock.close()
+    httpd.wait_gauges(Connections=0)
+    assert serves(httpd)
+
+
+def test_idle_timeout(httpd):
+    """H3IdleTimeout ends a silent connection, without a word (RFC 9000 section 10.1)."""
+    httpd.wait_gauges(Connections=0)
+    conn = httpd.h3(idle_timeout=60)
+    conn.request("GET", "/small.txt")
+    assert httpd.gauge("Connections") == 1
+    conn.abandon()
+    httpd.wait_gauges(timeout=8, Connections=0)
+
+
+@pytest.mark.sanitize
+def test_closing_state_answers_less_and_less(httpd):
+    """RFC 9000 section 10.2.1: packets to a closed connection do not each get an answer."""
+    with httpd.h3() as conn:
+        conn.request("GET", "/small.txt")
+        conn.send_control(b"\x00\x01x")
+        conn.flush()
+        conn.wait_end()
+        cid = conn.quic.peer_ids[0][0]
+        conn.sock.setblocking(False)
+        for _ in range(1000):
+            conn._send(udp.short_header(100, dcid=cid))
+        time.sleep(0.2)
+        count = 0
+        while True:
+            try:
+                conn.sock.recv(65536)
+                count += 1
+            except BlockingIOError:
+                break
+    assert count <= 40, "%d answers to 1000 packets" % count
+
+
+def test_children_are_alive_after_all_this(httpd):
+    assert len(httpd.children()) == 1 and procs.is_alive(httpd.child())
+    assert httpd.gauge("ForeignDatagrams") == 0
+    assert serves(httpd)

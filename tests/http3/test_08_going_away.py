@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A client that goes away in the middle of everything leaves nothing behind."""
+import random
+
+import pytest
+
+from h3test import content, procs
+from h3test.h3conn import DATA, HEADERS, frame
+from h3test.response import ConnectionEnded, StreamEnded
+from h3test.wait import SLOWNESS
+
+ROUNDS = 100
+
+
+@pytest.fixture(scope="module")
+def httpd(make_httpd, backend):
+    httpd = make_httpd(timeout=3)
+    httpd.add("H3IdleTimeout 1\nH3HandshakeTimeout 1")
+    httpd.vhost("h3.test", "ProxyPass /backend/ http://127.0.0.1:%d/" % backend.port)
+    content.sparse(httpd.path("htdocs", "huge.bin"), 64 << 20)
+    return httpd.start()
+
+
+# -- where the client is when it goes
+
+def in_the_handshake(conn, dice):
+    """After the first flight, or somewhere between it and the end."""
+    import time
+    conn.quic.connect(conn.peer, time.monotonic())
+    conn.flush()
+    for _ in range(dice.randint(0, 2)):
+        conn.turn(0.01)
+
+
+def in_the_head(conn, dice):
+    conn.connect()
+    stream = conn.open_stream()
+    block = frame(HEADERS, conn.encode(stream.id, conn.head(
+        "GET", "/small.txt", [("x-long", "v" * 500)])))
+    stream.raw(block[:dice.randint(1, len(block) - 1)])
+    return stream
+
+
+def in_the_request_body(conn, dice):
+    conn.connect()
+    path = dice.choice(["/cgi-bin/sha256.cgi", "/cgi-bin/slowread.cgi?2", "/backend/up",
+                        "/small.txt"])
+    fields = dice.choice([[], [("content-length", "500000")]])
+    stream = conn.open("POST", path, fields, end_stream=False)
+    for _ in range(dice.randint(0, 12)):
+        stream.send(b"b" * dice.randint(1, 20000))
+        conn.turn(0.005)
+    if dice.random() < 0.3:
+        stream.raw(frame(DATA, b"x" * 1000)[:dice.randint(1, 900)])
+    return stream
+
+
+def before_the_response(conn, dice):
+    conn.connect()
+    stream = conn.open("GET", dice.choice(
+        ["/cgi-bin/wait.cgi?0.3", "/small.txt", "/cgi-bin/env.cgi", "/backend/x"]))
+    if dice.random() < 0.5:
+        conn.turn(0.01)
+    return stream
+
+
+def in_the_response(conn, dice):
+    conn.connect()
+    stream = conn.open("GET", dice.choice(
+        ["/huge.bin", "/large.bin", "/cgi-bin/endless.cgi", "/cgi-bin/stream.cgi"]))
+    stream.keep_body = False
+    amount = dice.choice([1, 5000, 200000, 1500000])
+    for _ in range(400):
+        if stream.done or stream.received >= amount:
+            break
+        conn.turn(0.01)
+    return stream
+
+
+def in_many_requests(conn, dice):
+    conn.connect()
+    for _ in range(dice.randint(5, 40)):
+        conn.open("GET", dice.choice(["/small.txt", "/large.bin", "/cgi-bin/stream.cgi",
+                                      "/backend/x"]))
+    conn.turn(0.01)
+
+
+PLACES = [in_the_handshake, in_the_head, in_the_request_body, before_the_response,
+          in_the_response, in_many_requests]
+
+
+# -- how it goes
+
+def vanish(conn, stream, dice):
+    conn.abandon()
+
+
+def close(conn, stream, dice):
+    conn.close(dice.choice([0x100, 0x10c, 0x102]))
+
+
+def reset_and_close(conn, stream, dice):
+    if stream is not None:
+        stream.reset()
+        if dice.random() < 0.5:
+            conn.turn(0.005)
+    conn.close()
+
+
+def stop_and_linger(conn, stream, dice):
+    if stream is not None:
+        stream.stop_sending()
+        stream.reset()
+        conn.pump(0.05)
+    conn.close()
+
+
+WAYS = [vanish, close, reset_and_close, stop_and_linger]
+
+
+def go_away(httpd, number):
+    dice = random.Random(number)
+    conn = httpd.h3(connect=False)
+    place, way = PLACES[number % len(PLACES)], dice.choice(WAYS)
+    try:
+        stream = place(conn, dice)
+        way(conn, stream, dice)
+    except (ConnectionEnded, StreamEnded) as exc:
+        raise AssertionError("round %d, %s, %s: %s" % (
+            number, place.__name__, way.__name__, exc)) from exc
+    finally:
+        conn.abandon()
+
+
+def at_rest(httpd):
+    httpd.wait_gauges(timeout=30, Connections=0, HalfOpen=0, Streams=0, Requests=0)
+
+
+@pytest.mark.slow
+@pytest.mark.sanitize
+@pytest.mark.timeout(int(300 * SLOWNESS))
+def test_a_hundred_times(httpd):
+    for number in range(ROUNDS // 2):
+        go_away(httpd, number)
+    at_rest(httpd)
+    assert httpd.fetch("3", "/small.txt").body == content.SMALL
+    at_rest(httpd)
+    child = httpd.child()
+    memory, fds, threads = procs.kib(child, "VmRSS"), procs.fds(child), procs.threads(child)
+    for number in range(ROUNDS // 2, ROUNDS):
+        go_away(httpd, number)
+    at_rest(httpd)
+    assert httpd.fetch("3", "/small.txt").body == content.SMALL
+    at_rest(httpd)
+    assert httpd.child() == child, "another child: the first has died"
+    assert len(procs.fds(child)) <= len(fds), (fds, procs.fds(child))
+    assert procs.threads(child) <= threads
+    if not httpd._wrapper() and "LD_PRELOAD" not in httpd._environment():
+        assert procs.kib(child, "VmRSS") <= memory + 1024, "%d KiB became %d" % (
+            memory, procs.kib(child, "VmRSS"))
+    workers = httpd.status()
+    assert int(workers["BusyWorkers"]) <= 1
+
+
+def test_workers_are_free_again(httpd):
+    """Everything that the clients above left running has come to its end."""
+    with httpd.h3() as conn:
+        streams = [conn.open("GET", "/cgi-bin/env.cgi") for _ in range(60)]
+        assert all(s.finish().status == 200 for s in streams)
+
+
+def test_slow_reader_of_endless_output_holds_a_worker_at_most_for_timeout(httpd):
+    """A client that takes nothing, but stays: Timeout is 3 s."""
+    with httpd.h3(max_stream_data=20000, max_data=40000, idle_timeout=60) as conn:
+        conn.quic.hold_credit = True
+        stream = conn.open("GET", "/cgi-bin/endless.cgi")
+        for _ in range(80):
+            conn.ping()
+            conn.pump(0.1)
+            if stream.done:
+                break
+        assert stream.reset_code is not None
+        httpd.wait_gauges(Requests=0)
+
+
+def test_rapid_reset(httpd):
+    """CVE-2023-44487, CVE-2026-23918: heads and resets in quick succession."""
+    with httpd.h3() as conn:
+        for _ in range(20):
+            streams = [conn.open("GET", "/cgi-bin/env.cgi") for _ in range(20)]
+            for stream in streams:
+                stream.reset()
+                stream.stop_sending()
+            try:
+                conn.ping()
+            except ConnectionEnded as exc:
+                # The server may see it as an attack and say so.
+                assert exc.code == 0x107
+                break
+    at_rest(httpd)
+    assert httpd.fetch("3", "/small.txt").body == content.SMALL
