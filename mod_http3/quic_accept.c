@@ -151,11 +151,35 @@ static void refuse(quic_env *env, quic_listener *l, const quic_datagram *dg,
     }
 }
 
-static void accept_initial(quic_env *env, quic_listener *l, const quic_datagram *dg)
+/* The id of a connection that another child has, or that we had: 1, it is no client's first Initial. */
+static int is_known_id(quic_env *env, const ngtcp2_version_cid *vc)
+{
+    uint8_t slot, epoch;
+
+    if (vc->dcidlen != QUIC_CID_LEN
+        || !quic_cid_parse(vc->dcid, vc->dcidlen, env->secret, &slot, &epoch)) {
+        return 0;
+    }
+    if (slot == env->slot && epoch == env->epoch) {
+        drop(env);
+        return 1;
+    }
+    if (!quic_route_owner_is_gone(env->route, slot, epoch)) {
+        QUIC_STATS_ADD(env->stats, foreign, 1);
+        return 1;
+    }
+    return 0;
+}
+
+static void accept_initial(quic_env *env, quic_listener *l, const quic_datagram *dg,
+                           const ngtcp2_version_cid *vc)
 {
     ngtcp2_pkt_hd hd;
     quic_conn *conn;
 
+    if (is_known_id(env, vc)) {
+        return;
+    }
     if (dg->len < MIN_INITIAL_DATAGRAM || ngtcp2_accept(&hd, dg->data, dg->len) != 0) {
         drop(env);
         return;
@@ -198,6 +222,6 @@ void quic_accept_datagram(quic_env *env, quic_listener *listener, const quic_dat
         negotiate_version(env, listener, dg, &vc);
     }
     else {
-        accept_initial(env, listener, dg);
+        accept_initial(env, listener, dg, &vc);
     }
 }
