@@ -328,12 +328,12 @@ static int resolve(quic_addr *a, const char *host, const char *port, int family,
 
 static int resolve_remote(load_opts *o)
 {
-    const char *host = o->url[0].host, *port = o->url[0].port;
-
-    if (o->connect && split_authority(o->connect, &host, &port)) {
+    o->peer_host = o->url[0].host;
+    o->peer_port = o->url[0].port;
+    if (o->connect && split_authority(o->connect, &o->peer_host, &o->peer_port)) {
         return -1;
     }
-    return resolve(&o->remote, host, port, o->family, 0);
+    return resolve(&o->remote, o->peer_host, o->peer_port, o->family, 0);
 }
 
 static int check(load_opts *o)

@@ -30,6 +30,7 @@ typedef struct load_opts {
 
     /* the peer */
     const char *connect; /* addr:port instead of the first URL's */
+    const char *peer_host, *peer_port;
     const char *sni;
     const char *cacert;
     int insecure;
