@@ -11,17 +11,15 @@
 #include <apr_errno.h>
 
 /*
- * Messages of one recvmmsg. With GRO one message is up to 64 datagrams of a
- * sender, so that 16 are plenty under load; more would only spread the copies
- * over more cache, fewer cost a system call per few small datagrams. Each
- * buffer holds the largest message there is, untouched pages cost nothing: an
- * idle child has 16 pages in use, one that gets uploads 1 MiB.
+ * Messages of one recvmmsg. Measured on loopback, 8 cost the same as 64: some
+ * 0.65 us per message, 0.05 us per datagram where GRO makes one of 48. A buffer
+ * holds the largest message there is, and untouched pages cost nothing: 16 pages
+ * for a child that gets small messages, 1 MiB at most.
  */
 #define BATCH_MESSAGES 16
-/* The kernel's UDP_MAX_SEGMENTS, which a sender on this host may use up. */
+#define BUFFER_SIZE (QUIC_UDP_MAX_DATAGRAM + 1)
+/* The kernel's UDP_MAX_SEGMENTS, which a sender on this host may use up; GRO makes 64 at most. */
 #define GRO_SEGMENTS_MAX 128
-/* Not 64 KiB, which would put the heads of all messages into the same cache sets. */
-#define BUFFER_STRIDE (QUIC_UDP_MAX_DATAGRAM + 1 + 1344)
 
 #define GSO_SEGMENTS_MAX 64
 #define GSO_BYTES_MAX 65487 /* 65535 less the headers of IPv6 and UDP */
@@ -183,9 +181,9 @@ quic_udp_batch *quic_udp_batch_create(apr_pool_t *pool)
     quic_udp_batch *batch = apr_palloc(pool, sizeof(*batch));
     int i;
 
-    batch->buffers = apr_palloc(pool, (size_t)BATCH_MESSAGES * BUFFER_STRIDE);
+    batch->buffers = apr_palloc(pool, (size_t)BATCH_MESSAGES * BUFFER_SIZE);
     for (i = 0; i < BATCH_MESSAGES; ++i) {
-        batch->iov[i].iov_base = batch->buffers + (size_t)i * BUFFER_STRIDE;
+        batch->iov[i].iov_base = batch->buffers + (size_t)i * BUFFER_SIZE;
         batch->iov[i].iov_len = QUIC_UDP_MAX_DATAGRAM;
         memset(&batch->msgs[i], 0, sizeof(batch->msgs[i]));
         batch->msgs[i].msg_hdr.msg_iov = &batch->iov[i];

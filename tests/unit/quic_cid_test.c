@@ -155,6 +155,27 @@ static void test_table(void)
     quic_cid_table_destroy(t);
 }
 
+/* Full tables, so that the search for a prefix often runs into the longer id. */
+static void test_prefixes(void)
+{
+    uint8_t id[45][16];
+    int round, i, found = 0;
+
+    for (round = 0; round < 50; ++round) {
+        quic_cid_table *t = quic_cid_table_create();
+
+        quic_crypto_rand(id[0], sizeof(id));
+        for (i = 0; i < 45; ++i) {
+            quic_cid_table_add(t, id[i], 16, &round);
+        }
+        for (i = 0; i < 45; ++i) {
+            found += quic_cid_table_find(t, id[i], 15) != NULL;
+        }
+        quic_cid_table_destroy(t);
+    }
+    is_int(found, 0, "no prefix of an id is found");
+}
+
 /* Random adds and removes against a plain list; few ids at first, so that runs wrap around. */
 static void test_table_model(size_t nids, int steps)
 {
@@ -210,6 +231,7 @@ int main(void)
     test_ids();
     test_reset_token();
     test_table();
+    test_prefixes();
     test_table_model(40, 20000);
     test_table_model(5000, 100000);
     return done_testing();

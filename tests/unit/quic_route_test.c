@@ -199,6 +199,12 @@ static int check_program(const uint8_t *accepting, int na, const uint8_t *known,
             memcpy(pkt + 6, cid.data, QUIC_CID_LEN);
             wrong += !in_list(interpret(prog, n, pkt, 60, &overrun), accepting, na);
         }
+        /* A word whose upper half is no mark, but the number of a slot. */
+        len = short_packet(pkt, cid.data);
+        pkt[1] ^= QUIC_CID_MARK >> 8;
+        pkt[2] ^= (QUIC_CID_MARK & 0xff) ^ (nk > 0 ? known[nk - 1] : 0);
+        wrong += !in_list(interpret(prog, n, pkt, len, &overrun), accepting, na);
+
         len = initial_packet(pkt);
         got = interpret(prog, n, pkt, len, &overrun);
         wrong += !in_list(got, accepting, na) || got != interpret(prog, n, pkt, len - 20, &overrun);
@@ -706,6 +712,8 @@ static void test_killed_with_lock(void)
     }
     waitpid(pid, NULL, 0);
     is_int(claim(&st, getpid(), 1, &e), 1, "a claim after a death with the lock");
+    is_int(pthread_mutex_lock(&st.r->lock), 0, "the lock is as good as new");
+    pthread_mutex_unlock(&st.r->lock);
     alarm(0);
     clear_stage(&st);
 }
