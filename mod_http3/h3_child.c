@@ -40,14 +40,14 @@ typedef struct h3_child {
     const h3_config *conf;
     h3_retained *retained;
     child_state state;
-    uint64_t deadline;      /* of DRAINING and ABORTING */
+    uint64_t deadline; /* of DRAINING and ABORTING */
     uint64_t next_tick;
     apr_thread_t *thread;
     quic_udp_batch *batch;
     int epoll_fd;
-    int ended_fd;           /* eventfd: the I/O thread has ended */
-    int asked_writable;     /* EPOLLOUT is asked for */
-    int claimed;            /* slot and epoch are ours */
+    int ended_fd;       /* eventfd: the I/O thread has ended */
+    int asked_writable; /* EPOLLOUT is asked for */
+    int claimed;        /* slot and epoch are ours */
     pid_t pid;
     h3_stream_env streams;
     quic_env env;
@@ -81,7 +81,8 @@ static int add_sockets(h3_child *ch)
         ev.events = EPOLLIN;
         ev.data.ptr = ch->retained->listeners[i];
         if (epoll_ctl(ch->epoll_fd, EPOLL_CTL_ADD, ch->retained->listeners[i]->fd[ch->env.slot],
-                      &ev) < 0) {
+                      &ev)
+            < 0) {
             return -1;
         }
     }
@@ -129,8 +130,8 @@ static void try_to_serve(h3_child *ch)
     ch->env.stats = ch->streams.stats = &r->stats[slot];
     reset_gauges(ch->env.stats);
     if (add_sockets(ch) < 0) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, errno, ch->server, APLOGNO(10600)
-                     "cannot wait for datagrams, no HTTP/3 in this child");
+        ap_log_error(APLOG_MARK, APLOG_ERR, errno, ch->server,
+                     APLOGNO(10600) "cannot wait for datagrams, no HTTP/3 in this child");
         enter(ch, CHILD_ENDED);
         return;
     }
@@ -215,8 +216,7 @@ static void turn(h3_child *ch)
     ch->env.now = monotonic();
     for (i = 0; i < n; i++) {
         if (!ev[i].data.ptr) {
-            while (read(ch->streams.bell.fd, &count, sizeof(count)) < 0 && errno == EINTR) {
-            }
+            while (read(ch->streams.bell.fd, &count, sizeof(count)) < 0 && errno == EINTR) {}
             continue;
         }
         if (ev[i].events & (EPOLLIN | EPOLLERR)) {
@@ -318,8 +318,7 @@ static void check_stop(h3_child *ch)
     if (ch->state == CHILD_DRAINING) {
         drain(ch);
     }
-    if (ch->state == CHILD_ABORTING
-        && (!ch->streams.running || ch->env.now >= ch->deadline)) {
+    if (ch->state == CHILD_ABORTING && (!ch->streams.running || ch->env.now >= ch->deadline)) {
         enter(ch, CHILD_ENDED);
     }
 }
@@ -344,8 +343,7 @@ static void *APR_THREAD_FUNC io_thread(apr_thread_t *thread, void *data)
         reset_gauges(ch->env.stats);
         quic_route_release(r->route, &r->cid_secret, ch->env.slot, r->listeners, r->nlisteners);
     }
-    while (write(ch->ended_fd, &one, sizeof(one)) < 0 && errno == EINTR) {
-    }
+    while (write(ch->ended_fd, &one, sizeof(one)) < 0 && errno == EINTR) {}
     return NULL;
 }
 

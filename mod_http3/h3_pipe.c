@@ -61,8 +61,7 @@ void h3_bell_wake(h3_bell *b)
 {
     uint64_t one = 1;
 
-    while (write(b->fd, &one, sizeof(one)) < 0 && errno == EINTR) {
-    }
+    while (write(b->fd, &one, sizeof(one)) < 0 && errno == EINTR) {}
 }
 
 h3_pipe *h3_bell_take(h3_bell *b)

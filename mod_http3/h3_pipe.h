@@ -83,36 +83,35 @@ typedef struct h3_pipe_head {
     h3_head *head;
 } h3_pipe_head;
 
-
 struct h3_pipe {
     pthread_mutex_t lock;
-    pthread_cond_t cond;   /* a worker waits: for body bytes, or for room */
+    pthread_cond_t cond; /* a worker waits: for body bytes, or for room */
     h3_bell *bell;
-    h3_pipe *bell_next;    /* bell's lock */
-    int on_bell;           /* bell's lock */
-    unsigned said;         /* bell's lock: RING_* since it was last taken */
-    unsigned heard;        /* I/O thread: RING_* that it has taken */
-    void *owner;           /* the I/O thread's stream */
+    h3_pipe *bell_next; /* bell's lock */
+    int on_bell;        /* bell's lock */
+    unsigned said;      /* bell's lock: RING_* since it was last taken */
+    unsigned heard;     /* I/O thread: RING_* that it has taken */
+    void *owner;        /* the I/O thread's stream */
 
     /* under lock: in */
     h3_chunk *in_first, *in_last;
-    size_t in_off;         /* bytes of in_first that are read already */
-    size_t in_len;         /* bytes waiting */
-    size_t consumed;       /* read and not yet given back as credit */
-    int in_eof;            /* the body is complete, content-length checked */
+    size_t in_off;   /* bytes of in_first that are read already */
+    size_t in_len;   /* bytes waiting */
+    size_t consumed; /* read and not yet given back as credit */
+    int in_eof;      /* the body is complete, content-length checked */
 
     /* under lock: out */
     h3_pipe_head *heads_first, *heads_last;
     h3_piece *out_first, *out_last;
-    size_t out_len;        /* bytes in memory, from write to acknowledgement */
-    size_t unrung;         /* bytes written since the last ring */
-    size_t limit;          /* of out_len */
-    size_t credit_step;    /* consumed bytes worth a ring */
-    int out_end;           /* the worker's last byte is in */
-    uint64_t out_error;    /* with out_end: reset with this code instead of a FIN, 0: none */
-    h3_chunk *refill;      /* what a worker has read of a span; passes with its ring */
-    int waiting;           /* a worker waits on cond */
-    int aborted;           /* the client or the connection is gone: reads and writes fail */
+    size_t out_len;     /* bytes in memory, from write to acknowledgement */
+    size_t unrung;      /* bytes written since the last ring */
+    size_t limit;       /* of out_len */
+    size_t credit_step; /* consumed bytes worth a ring */
+    int out_end;        /* the worker's last byte is in */
+    uint64_t out_error; /* with out_end: reset with this code instead of a FIN, 0: none */
+    h3_chunk *refill;   /* what a worker has read of a span; passes with its ring */
+    int waiting;        /* a worker waits on cond */
+    int aborted;        /* the client or the connection is gone: reads and writes fail */
 };
 
 apr_status_t h3_pipe_init(h3_pipe *p, h3_bell *bell, void *owner, size_t limit, size_t credit_step);
@@ -137,8 +136,7 @@ apr_status_t h3_pipe_w_head(h3_pipe *p, h3_head *head);
  * Writes all bytes (copies them), blocking while the pipe is full, at most
  * `timeout` without progress: APR_TIMEUP. APR_ECONNABORTED: the client has lost interest.
  */
-apr_status_t h3_pipe_w_write(h3_pipe *p, const char *data, size_t len,
-                             apr_interval_time_t timeout);
+apr_status_t h3_pipe_w_write(h3_pipe *p, const char *data, size_t len, apr_interval_time_t timeout);
 
 /*
  * `len` > 0 bytes of file `fd` from `offset`. Duplicates the descriptor; does not
@@ -182,11 +180,11 @@ void h3_pipe_io_recv_eof(h3_pipe *p);
 typedef struct h3_pipe_news {
     h3_pipe_head *heads;
     h3_piece *pieces;
-    size_t consumed;   /* body bytes to give back as flow-control credit */
-    int end;           /* no more pieces will come */
-    uint64_t error;    /* with end */
+    size_t consumed; /* body bytes to give back as flow-control credit */
+    int end;         /* no more pieces will come */
+    uint64_t error;  /* with end */
     int left;
-    int refilled;      /* `refill` is the answer to a read of a span */
+    int refilled; /* `refill` is the answer to a read of a span */
     h3_chunk *refill;
 } h3_pipe_news;
 

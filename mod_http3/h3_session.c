@@ -35,8 +35,8 @@ typedef struct h3_session {
     const h3_config *conf; /* of the virtual host named in the handshake */
     h3_connrec *connrec;   /* for requests from the present address; NULL: to be made */
     h3_stream *streams;
-    h3_stream *orphans;    /* closed, still in httpd's hands: they count as streams of the client */
-    h3_stream *broken;     /* its file could not be read; met inside of nghttp3 */
+    h3_stream *orphans; /* closed, still in httpd's hands: they count as streams of the client */
+    h3_stream *broken;  /* its file could not be read; met inside of nghttp3 */
     session_state state;
     uint64_t state_since;
     uint64_t bytes_in, payload_in; /* for the ratio of useless bytes */
@@ -270,8 +270,8 @@ static int bind_streams(h3_session *ss)
         || ngtcp2_conn_open_uni_stream(ss->nc, &encoder, NULL) != 0
         || ngtcp2_conn_open_uni_stream(ss->nc, &decoder, NULL) != 0) {
         /* The client grants fewer than three: RFC 9114 section 6.2 */
-        ngtcp2_ccerr_set_application_error(&ss->conn->ccerr, NGHTTP3_H3_STREAM_CREATION_ERROR,
-                                           NULL, 0);
+        ngtcp2_ccerr_set_application_error(&ss->conn->ccerr, NGHTTP3_H3_STREAM_CREATION_ERROR, NULL,
+                                           0);
         return -1;
     }
     if (nghttp3_conn_bind_control_stream(ss->h3, control) != 0
@@ -289,9 +289,9 @@ static void fill_settings(nghttp3_settings *st, const server_rec *s)
     st->qpack_blocked_streams = QPACK_BLOCKED_STREAMS;
     if (s->limit_req_fields > 0) {
         /* RFC 9114 section 4.2.2 counts 32 bytes for each field. */
-        st->max_field_section_size = (uint64_t)s->limit_req_line
-                                     + (uint64_t)s->limit_req_fields
-                                           * ((uint64_t)s->limit_req_fieldsize + 32);
+        st->max_field_section_size =
+            (uint64_t)s->limit_req_line
+            + (uint64_t)s->limit_req_fields * ((uint64_t)s->limit_req_fieldsize + 32);
     }
 }
 
@@ -338,8 +338,7 @@ static void *session_open(quic_conn *conn)
 
 static const quic_tls_host *session_find_host(quic_conn *conn, const char *sni)
 {
-    const quic_tls_host *host
-        = h3_connrec_find_host(&conn->local, conn->listener->tcp_port, sni);
+    const quic_tls_host *host = h3_connrec_find_host(&conn->local, conn->listener->tcp_port, sni);
     quic_limits limits;
 
     if (!host) {

@@ -191,8 +191,7 @@ void h3_stream_take(h3_stream *s, h3_pipe_news *news)
         else {
             s->out_first = news->pieces;
         }
-        for (s->out_last = news->pieces; s->out_last->next; s->out_last = s->out_last->next) {
-        }
+        for (s->out_last = news->pieces; s->out_last->next; s->out_last = s->out_last->next) {}
         news->pieces = NULL;
     }
     if (news->end && !s->out_end) {

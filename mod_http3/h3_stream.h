@@ -49,26 +49,26 @@ typedef struct h3_stream_env {
 
 typedef struct h3_stream {
     h3_stream_env *env;
-    void *session;            /* h3_session, NULL when it is gone */
+    void *session;                 /* h3_session, NULL when it is gone */
     struct h3_stream *next, *prev; /* the session's list */
     int64_t id;
     h3_stream_state state;
-    h3_job job;               /* request, then finish */
+    h3_job job; /* request, then finish */
     h3_job refill_job;
     h3_pipe pipe;
     h3_txn txn;
-    uint64_t born;            /* nanoseconds, for the timeout of the head */
+    uint64_t born; /* nanoseconds, for the timeout of the head */
 
     /* Head, while it arrives. */
-    server_rec *limits;       /* whose LimitRequest* count */
-    size_t field_bytes;       /* names and values seen, kept or not */
+    server_rec *limits; /* whose LimitRequest* count */
+    size_t field_bytes; /* names and values seen, kept or not */
     unsigned nfields;
 
     /* Response. */
     h3_piece *out_first, *out_last;   /* not yet given to nghttp3 */
     h3_chunk *sent_first, *sent_last; /* given, not acknowledged */
-    size_t acked;             /* bytes of sent_first that are acknowledged */
-    h3_chunk *refill_chunk;   /* on its way to a worker */
+    size_t acked;                     /* bytes of sent_first that are acknowledged */
+    h3_chunk *refill_chunk;           /* on its way to a worker */
     unsigned head_sent : 1, out_end : 1, refilling : 1, body_done : 1, file_failed : 1,
         httpd_left : 1;
     uint64_t out_error;

@@ -56,8 +56,8 @@ static int may_answer(quic_env *env)
  */
 static int is_reflector(const quic_datagram *dg)
 {
-    static const uint16_t ports[]
-        = { 0, 7, 13, 17, 19, 53, 69, 111, 123, 137, 161, 389, 500, 1900, 3702, 5353, 11211 };
+    static const uint16_t ports[] = { 0,   7,   13,  17,  19,   53,   69,   111,  123,
+                                      137, 161, 389, 500, 1900, 3702, 5353, 11211 };
     uint16_t port = quic_addr_port(&dg->remote);
     size_t i;
 

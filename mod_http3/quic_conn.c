@@ -294,8 +294,7 @@ static int on_stream_stop_sending(ngtcp2_conn *nc, int64_t stream_id, uint64_t e
     quic_conn *conn = user;
 
     (void)nc, (void)stream_user;
-    return conn->app ? result(conn->env->app->stream_stop_sending(conn->app, stream_id, error))
-                     : 0;
+    return conn->app ? result(conn->env->app->stream_stop_sending(conn->app, stream_id, error)) : 0;
 }
 
 static int on_extend_max_stream_data(ngtcp2_conn *nc, int64_t stream_id, uint64_t max, void *user,
@@ -746,8 +745,7 @@ static void enter(quic_conn *conn, quic_conn_state state)
                       state == QUIC_CONN_CLOSING ? "closing" : "closed by the client",
                       (apr_uint64_t)((env->now - conn->born) / NGTCP2_MILLISECONDS));
         let_go(conn);
-        if (conn->cids
-            && quic_timer_set(&env->timers, &conn->timer, env->now + 3 * pto) == 0) {
+        if (conn->cids && quic_timer_set(&env->timers, &conn->timer, env->now + 3 * pto) == 0) {
             break;
         }
         conn->state = QUIC_CONN_DEAD;
@@ -772,8 +770,8 @@ void quic_conn_close(quic_conn *conn)
     if (!conn->nc) {
         return;
     }
-    if (conn->ccerr.type == NGTCP2_CCERR_TYPE_TRANSPORT
-        && conn->ccerr.error_code == NGTCP2_NO_ERROR && conn->state == QUIC_CONN_OPEN) {
+    if (conn->ccerr.type == NGTCP2_CCERR_TYPE_TRANSPORT && conn->ccerr.error_code == NGTCP2_NO_ERROR
+        && conn->state == QUIC_CONN_OPEN) {
         ngtcp2_ccerr_set_application_error(&conn->ccerr, env->app->no_error, NULL, 0);
     }
     ngtcp2_path_storage_zero(&ps);
@@ -821,8 +819,7 @@ static void leave_lists(quic_conn *conn)
         }
     }
     if (conn->is_blocked) {
-        for (at = &env->blocked_first; *at != conn; at = &(*at)->blocked_next) {
-        }
+        for (at = &env->blocked_first; *at != conn; at = &(*at)->blocked_next) {}
         *at = conn->blocked_next;
     }
 }

@@ -68,55 +68,55 @@ typedef struct quic_limits {
 
 /* What all connections of one I/O thread share. */
 typedef struct quic_env {
-    server_rec *server;             /* for logs */
+    server_rec *server; /* for logs */
     quic_cid_table *table;
     const quic_cid_secret *secret;
     quic_route *route;
     uint8_t slot, epoch;
     quic_stats *stats;
     quic_timers timers;
-    uint64_t now;                   /* nanoseconds of CLOCK_MONOTONIC, read once per turn */
+    uint64_t now; /* nanoseconds of CLOCK_MONOTONIC, read once per turn */
     const quic_app_ops *app;
-    void *app_env;                  /* the layer above's own */
-    const quic_tls_host *any_host;  /* for the first SSL_CTX of a connection */
-    quic_limits limits;             /* until the virtual host is known */
-    uint64_t handshake_timeout;     /* nanoseconds */
+    void *app_env;                 /* the layer above's own */
+    const quic_tls_host *any_host; /* for the first SSL_CTX of a connection */
+    quic_limits limits;            /* until the virtual host is known */
+    uint64_t handshake_timeout;    /* nanoseconds */
     unsigned max_connections, max_half_open;
     unsigned connections, half_open;
-    const char *qlog_dir;           /* or NULL */
-    int draining;                   /* a graceful end has begun */
-    quic_conn *all;                 /* every connection, closing ones too */
-    quic_conn *write_first, *write_last;     /* have something to send */
-    quic_conn *blocked_first;       /* wait for their socket */
-    uint64_t reset_tokens, reset_at;/* rate limit of stateless resets and version negotiation */
-    uint8_t tx[65536];              /* one batch of packets on its way to the kernel */
+    const char *qlog_dir;                /* or NULL */
+    int draining;                        /* a graceful end has begun */
+    quic_conn *all;                      /* every connection, closing ones too */
+    quic_conn *write_first, *write_last; /* have something to send */
+    quic_conn *blocked_first;            /* wait for their socket */
+    uint64_t reset_tokens, reset_at; /* rate limit of stateless resets and version negotiation */
+    uint8_t tx[65536];               /* one batch of packets on its way to the kernel */
 } quic_env;
 
 typedef enum {
     QUIC_CONN_HANDSHAKE, /* half-open */
     QUIC_CONN_OPEN,
-    QUIC_CONN_CLOSING,   /* we closed: answers packets with its CONNECTION_CLOSE, ever more rarely */
-    QUIC_CONN_DRAINING,  /* the client closed: silent */
+    QUIC_CONN_CLOSING,  /* we closed: answers packets with its CONNECTION_CLOSE, ever more rarely */
+    QUIC_CONN_DRAINING, /* the client closed: silent */
     QUIC_CONN_DEAD
 } quic_conn_state;
 
 struct quic_conn {
     quic_env *env;
-    quic_conn *next, *prev;              /* env->all */
-    quic_conn *write_next;               /* env->write_first */
+    quic_conn *next, *prev; /* env->all */
+    quic_conn *write_next;  /* env->write_first */
     quic_conn *blocked_next;
     quic_conn_state state;
     unsigned in_write_queue : 1, is_blocked : 1, has_idle_since : 1;
-    ngtcp2_conn *nc;                     /* NULL from CLOSING on, as ssl and app */
+    ngtcp2_conn *nc; /* NULL from CLOSING on, as ssl and app */
     struct ssl_st *ssl;
     quic_crypto crypto;
     ngtcp2_ccerr ccerr;
     void *app;
-    quic_listener *listener;             /* of the first datagram */
-    quic_addr local, remote;             /* the last validated path */
+    quic_listener *listener; /* of the first datagram */
+    quic_addr local, remote; /* the last validated path */
     quic_timer timer;
-    uint64_t born;                       /* env->now */
-    char id[2 * QUIC_CID_LEN + 1];       /* H3_CONN_ID and logs: our first id in hexadecimal */
+    uint64_t born;                 /* env->now */
+    char id[2 * QUIC_CID_LEN + 1]; /* H3_CONN_ID and logs: our first id in hexadecimal */
     /* What did not fit into the socket. */
     struct quic_pending {
         uint8_t *data;
@@ -128,10 +128,10 @@ struct quic_conn {
     /* CLOSING and DRAINING. */
     uint8_t *close_pkt;
     size_t close_len;
-    unsigned close_recv, close_answer;   /* packets received since, next one that is answered */
-    ngtcp2_cid *cids;                    /* ids that are still in the table */
+    unsigned close_recv, close_answer; /* packets received since, next one that is answered */
+    ngtcp2_cid *cids;                  /* ids that are still in the table */
     size_t ncids;
-    void *qlog;                          /* FILE */
+    void *qlog; /* FILE */
 };
 
 /*
@@ -166,13 +166,13 @@ void quic_conn_destroy(quic_conn *conn);
 void quic_conn_set_limits(quic_conn *conn, const quic_limits *limits);
 
 /* A debug line with the connection's id and the client's address in front. */
-#define QUIC_CONN_LOG(conn, level, fmt, ...)                                                       \
-    do {                                                                                           \
-        if (APLOG_IS_LEVEL((conn)->env->server, (level))) {                                        \
-            char addr_[QUIC_ADDR_STRLEN];                                                          \
-            ap_log_error(APLOG_MARK, (level), 0, (conn)->env->server, "conn %.8s %s: " fmt,        \
-                         (conn)->id, quic_addr_str(addr_, &(conn)->remote), __VA_ARGS__);          \
-        }                                                                                          \
+#define QUIC_CONN_LOG(conn, level, fmt, ...)                                                \
+    do {                                                                                    \
+        if (APLOG_IS_LEVEL((conn)->env->server, (level))) {                                 \
+            char addr_[QUIC_ADDR_STRLEN];                                                   \
+            ap_log_error(APLOG_MARK, (level), 0, (conn)->env->server, "conn %.8s %s: " fmt, \
+                         (conn)->id, quic_addr_str(addr_, &(conn)->remote), __VA_ARGS__);   \
+        }                                                                                   \
     } while (0)
 
 #endif /* QUIC_CONN_H */
