@@ -542,9 +542,11 @@ def ratio(value, base):
 
 def markdown(report):
     m, o = report["machine"], report["options"]
-    lines = ["httpd %s, Linux %s, %s x%d, MTU %s, files on %s%s. Medians of %d runs (lowest-highest)."
-             % (m["httpd"], m["kernel"], m["cpu"], m["cpus"], o["mtu"] or "of the host", m["files"],
-                ", " + report["label"] if report["label"] else "", report["runs"]), "",
+    lines = ["httpd %s, Linux %s, %s x%d, MTU %s, files on %s%s. "
+             "Medians of %d runs (lowest-highest)." % (
+                 m["httpd"], m["kernel"], m["cpu"], m["cpus"], o["mtu"] or "of the host",
+                 m["files"],
+                 ", " + report["label"] if report["label"] else "", report["runs"]), "",
              "| server's | unit | HTTP/1.1 | HTTP/2 | HTTP/3 | h3 : h1 | h3 : h2 |",
              "|---|---|---|---|---|---|---|"]
     for part, key, title, unit, scale in ROWS:
