@@ -22,7 +22,8 @@ def ca():
 @pytest.fixture(scope="session")
 def artefacts():
     """The folder for what a run leaves to be looked at, by H3TEST_ARTEFACTS."""
-    folder = os.environ.get("H3TEST_ARTEFACTS", os.path.join(os.getcwd(), "test-artefacts"))
+    folder = os.environ.get("H3TEST_ARTEFACTS") or os.path.join(
+        tempfile.gettempdir(), "h3test-artefacts")
     os.makedirs(folder, exist_ok=True)
     return folder
 

@@ -73,8 +73,11 @@ class Httpd:
         self.access_log = os.path.join(self.root, "logs", "access_log")
         self.conf_file = os.path.join(self.root, "conf", "httpd.conf")
         self.pid_file = os.path.join(self.root, "run", "httpd.pid")
-        for name in ("conf", "logs", "run", "htdocs", "cgi-bin"):
+        for name in ("conf", "logs", "run", "htdocs", "cgi-bin", "reports"):
             os.mkdir(os.path.join(self.root, name))
+        # Sanitizers and valgrind write one file per process, and most run as www-data.
+        self.reports = os.path.join(self.root, "reports")
+        os.chmod(self.reports, 0o1777)
         if site:
             content.build(self.root)
         self.port, self.clear_port = ports.free_port(), ports.free_port()
@@ -218,9 +221,9 @@ DirectoryIndex index.html
             # httpd's own pools live until exit and are no leak; what the module leaks while it
             # runs is found by the memory tests.
             env["ASAN_OPTIONS"] = "detect_leaks=0:abort_on_error=1:disable_coredump=1:" \
-                "handle_abort=1:log_path=%s/logs/asan" % self.root
-            env["UBSAN_OPTIONS"] = "print_stacktrace=1:halt_on_error=1:log_path=%s/logs/asan" \
-                % self.root
+                "handle_abort=1:log_path=%s/asan" % self.reports
+            env["UBSAN_OPTIONS"] = "print_stacktrace=1:halt_on_error=1:log_path=%s/asan" \
+                % self.reports
         env.update(self.env)
         return env
 
@@ -230,7 +233,7 @@ DirectoryIndex index.html
         suppressions = os.path.join(os.path.dirname(__file__), "valgrind.supp")
         extra = ["--suppressions=" + suppressions] if os.path.isfile(suppressions) else []
         return ["valgrind", "--quiet", "--leak-check=no", "--error-exitcode=0",
-                "--log-file=%s/logs/valgrind.%%p" % self.root, *extra]
+                "--log-file=%s/valgrind.%%p" % self.reports, *extra]
 
     def command(self, *arguments, timeout=60):
         """Runs the binary with these arguments on the written configuration; (code, output)."""
@@ -378,8 +381,7 @@ DirectoryIndex index.html
         found = [line for line in (self.log() + self.console()).splitlines()
                  if TROUBLE.search(line)
                  and not any(re.search(p, line) for p in self.allowed_trouble)]
-        for path in glob.glob(self.path("logs", "asan.*")) + glob.glob(
-                self.path("logs", "valgrind.*")):
+        for path in sorted(glob.glob(self.reports + "/*")):
             text = self._file(path)
             if text.strip():
                 found.append("%s:\n%s" % (os.path.basename(path), text[:6000]))
