@@ -9,7 +9,7 @@
 #ifndef H3_RESPONSE_H
 #define H3_RESPONSE_H
 
-#include "h3_request.h"
+#include "h3_connrec.h"
 
 void h3_response_register_hooks(apr_pool_t *p);
 
