@@ -14,20 +14,13 @@
 #include "h3_head.h"
 #include "h3_pipe.h"
 
-/* One request on its way through httpd; embedded in its stream. */
-typedef struct h3_txn {
-    h3_pipe *pipe;
-    h3_connrec *connrec;  /* a reference */
-    h3_head *head;        /* the request's, complete; owned */
-    int64_t stream_id;
-    int head_only_eof;    /* the stream ended with the head: there is no body */
-    h3_c2 *c2;            /* from run to finish */
-} h3_txn;
-
 /* Hooks of the request side (filters, post_read_request ...). */
 void h3_request_register_hooks(apr_pool_t *p);
 
-/* Runs the request; returns when the handler has. Calls h3_pipe_w_leave in the end (a SUSPENDED handler: when its EOR arrives). */
+/*
+ * Runs the request; returns when the handler has. Calls h3_pipe_w_leave in the
+ * end (a SUSPENDED handler: when its EOR arrives).
+ */
 void h3_request_run(h3_txn *txn, h3_worker *w);
 
 /* The stream is done: counts bytes for mod_logio, logs, frees c2. Frees head and connrec. */
