@@ -115,7 +115,7 @@ static uint32_t append(h3_head *h, const char *s, size_t len)
     return at;
 }
 
-/* Secrets, and values so short that their presence in a table could be guessed (RFC 9204 section 7.1). */
+/* Secrets, and what is so short that it could be guessed in a table (RFC 9204 section 7.1). */
 static int is_sensitive(const char *name, size_t name_len, size_t value_len)
 {
     switch (name_len) {
@@ -160,7 +160,7 @@ int h3_head_set_pseudo(h3_head *h, int which, const char *value, size_t len)
 
 void h3_head_complete(h3_head *h)
 {
-    const char **pseudo[4] = {&h->method, &h->scheme, &h->authority, &h->path};
+    const char **pseudo[4] = { &h->method, &h->scheme, &h->authority, &h->path };
     size_t i;
 
     for (i = 0; i < 4; i++) {

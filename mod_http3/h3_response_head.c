@@ -79,8 +79,7 @@ static const char *add_line(h3_head *h, const char *line, size_t len)
         return "a field without a name";
     }
     name_len = (size_t)(colon - line);
-    for (value = colon + 1; value < end && (*value == ' ' || *value == '\t'); value++) {
-    }
+    for (value = colon + 1; value < end && (*value == ' ' || *value == '\t'); value++) {}
     while (end > value && (end[-1] == ' ' || end[-1] == '\t')) {
         end--;
     }
@@ -142,8 +141,8 @@ static int is_hop_by_hop(const char *name, size_t len)
         size_t len;
         const char *name;
     } hop[] = {
-        {10, "connection"},        {10, "keep-alive"}, {16, "proxy-connection"},
-        {17, "transfer-encoding"}, {7, "upgrade"},     {2, "te"},
+        { 10, "connection" },        { 10, "keep-alive" }, { 16, "proxy-connection" },
+        { 17, "transfer-encoding" }, { 7, "upgrade" },     { 2, "te" },
     };
     size_t i;
 

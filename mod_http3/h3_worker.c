@@ -18,7 +18,7 @@ typedef struct worker_slot {
     h3_worker pub;
     slot_state state;
     apr_thread_t *thread;
-    apr_pool_t *pool;         /* with an allocator of its own; the thread's */
+    apr_pool_t *pool; /* with an allocator of its own; the thread's */
     pthread_cond_t wake;
     struct worker_slot *next; /* on the stack of idle workers */
     int idle;                 /* on that stack */
@@ -30,16 +30,16 @@ typedef struct job_queue {
 
 struct h3_workers {
     pthread_mutex_t lock;
-    pthread_cond_t ended;   /* a thread has ended */
-    apr_pool_t *pool;       /* below pconf, own allocator; used under the lock */
+    pthread_cond_t ended; /* a thread has ended */
+    apr_pool_t *pool;     /* below pconf, own allocator; used under the lock */
     server_rec *server;
     apr_threadattr_t *attr;
     int min, max, idle_secs;
-    job_queue queue[2];     /* by h3_job_kind */
-    worker_slot *idle;      /* the last one to fall asleep is the first to be woken */
-    int running;            /* threads */
-    int busy;               /* threads that run a job */
-    int waking;             /* threads that were woken or started and have not looked yet */
+    job_queue queue[2]; /* by h3_job_kind */
+    worker_slot *idle;  /* the last one to fall asleep is the first to be woken */
+    int running;        /* threads */
+    int busy;           /* threads that run a job */
+    int waking;         /* threads that were woken or started and have not looked yet */
     int shutdown;
     worker_slot slots[];
 };
@@ -120,8 +120,8 @@ apr_status_t h3_workers_create(h3_workers **out, server_rec *s, apr_pool_t *pcon
     i = ws->running;
     pthread_mutex_unlock(&ws->lock);
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv, s, APLOGNO(20300)
-                     "could start only %d of %d HTTP/3 worker threads", i, min);
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
+                     APLOGNO(20300) "could start only %d of %d HTTP/3 worker threads", i, min);
         if (i == 0) {
             apr_pool_destroy(pool);
             return rv;
@@ -248,16 +248,17 @@ static worker_slot *wake_locked(h3_workers *ws)
         ws->waking++;
     }
     else if (ws->running < ws->max && (rv = start_locked(ws)) != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv, ws->server, APLOGNO(20301)
-                     "could not start another HTTP/3 worker thread, %d run", ws->running);
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, ws->server,
+                     APLOGNO(20301) "could not start another HTTP/3 worker thread, %d run",
+                     ws->running);
     }
     return slot;
 }
 
 static h3_job *take_locked(h3_workers *ws)
 {
-    job_queue *q = ws->queue[H3_JOB_SHORT].first ? &ws->queue[H3_JOB_SHORT]
-                                                 : &ws->queue[H3_JOB_REQUEST];
+    job_queue *q =
+        ws->queue[H3_JOB_SHORT].first ? &ws->queue[H3_JOB_SHORT] : &ws->queue[H3_JOB_REQUEST];
     h3_job *job = q->first;
 
     if (job) {

@@ -18,7 +18,7 @@ typedef struct h3_workers h3_workers;
 typedef struct h3_worker {
     h3_workers *workers;
     apr_thread_t *thread;
-    int index;     /* 0..max-1, unique among the running workers of this child */
+    int index; /* 0..max-1, unique among the running workers of this child */
 } h3_worker;
 
 typedef struct h3_job {

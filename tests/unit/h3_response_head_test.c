@@ -60,7 +60,8 @@ static void final(void)
     is_str(error, NULL, "no error");
     is_int(h->status, 404, "status");
     is_int(h->nfields, 7, "connection-specific fields are left out");
-    is_str(value_of(h, "date"), "Sun, 06 Nov 1994 08:49:37 GMT", "lower-case name, value as it was");
+    is_str(value_of(h, "date"), "Sun, 06 Nov 1994 08:49:37 GMT",
+           "lower-case name, value as it was");
     is_str(value_of(h, "x-spaces"), "a b", "white space round the value is gone");
     is_str(value_of(h, "x-empty"), "", "empty value");
     is_str(value_of(h, "x-latin"), "caf\xe9", "obs-text passes");

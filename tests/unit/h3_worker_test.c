@@ -15,17 +15,20 @@ AP_DECLARE_DATA apr_size_t ap_thread_stacksize = 256 * 1024;
 static int errors;
 
 #undef ap_thread_create
-AP_DECLARE(apr_status_t) ap_thread_create(apr_thread_t **thread, apr_threadattr_t *attr,
-                                          apr_thread_start_t func, void *data, apr_pool_t *pool);
-AP_DECLARE(apr_status_t) ap_thread_create(apr_thread_t **thread, apr_threadattr_t *attr,
-                                          apr_thread_start_t func, void *data, apr_pool_t *pool)
+AP_DECLARE(apr_status_t)
+ap_thread_create(apr_thread_t **thread, apr_threadattr_t *attr, apr_thread_start_t func, void *data,
+                 apr_pool_t *pool);
+AP_DECLARE(apr_status_t)
+ap_thread_create(apr_thread_t **thread, apr_threadattr_t *attr, apr_thread_start_t func, void *data,
+                 apr_pool_t *pool)
 {
     return apr_thread_create(thread, attr, func, data, pool);
 }
 
 #undef ap_log_error_
-AP_DECLARE(void) ap_log_error_(const char *file, int line, int module_index, int level,
-                               apr_status_t status, const server_rec *s, const char *fmt, ...)
+AP_DECLARE(void)
+ap_log_error_(const char *file, int line, int module_index, int level, apr_status_t status,
+              const server_rec *s, const char *fmt, ...)
 {
     (void)file, (void)line, (void)module_index, (void)level, (void)status, (void)s, (void)fmt;
     errors++;
@@ -92,8 +95,7 @@ static int becomes(int *var, int want)
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += 10;
     pthread_mutex_lock(&lock);
-    while (*var != want && pthread_cond_timedwait(&changed, &lock, &until) == 0) {
-    }
+    while (*var != want && pthread_cond_timedwait(&changed, &lock, &until) == 0) {}
     got = *var;
     pthread_mutex_unlock(&lock);
     return got == want;
