@@ -121,3 +121,15 @@ int altsvc_h2_covers(const char *pattern, const char *host)
     }
     return *host && !strcasecmp(pattern, host);
 }
+
+int altsvc_h2_covered(apr_pool_t *p, const char *names, const char *host)
+{
+    char *state, *name, *list = apr_pstrdup(p, names);
+
+    for (name = apr_strtok(list, ", ", &state); name; name = apr_strtok(NULL, ", ", &state)) {
+        if (!strncmp(name, "DNS:", 4) && altsvc_h2_covers(name + 4, host)) {
+            return 1;
+        }
+    }
+    return 0;
+}

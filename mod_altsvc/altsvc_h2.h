@@ -52,4 +52,10 @@ const char *altsvc_h2_origin(apr_pool_t *p, const char *host, int port);
  */
 int altsvc_h2_covers(const char *pattern, const char *host);
 
+/*
+ * The same for a whole certificate: `names` is its subjectAltName extension as OpenSSL prints it,
+ * "DNS:h3.test, DNS:*.h3.test, IP Address:127.0.0.1".
+ */
+int altsvc_h2_covered(apr_pool_t *p, const char *names, const char *host);
+
 #endif /* ALTSVC_H2_H */

@@ -19,11 +19,9 @@
 #include "http_request.h"
 #include "http_ssl.h"
 #include "http_vhost.h"
+#include "mod_ssl.h"
 
 #define FIELD "Alt-Svc"
-
-/* No certificate with more names is looked through to its end, once per connection. */
-#define MAX_NAMES 256
 
 /* In the order of life; workers read it to know whether the connection has the frame. */
 typedef enum {
@@ -53,6 +51,7 @@ typedef struct {
     server_rec *found;
 } vhost_search_t;
 
+static APR_OPTIONAL_FN_TYPE(ssl_ext_list) * ssl_ext_list_fn;
 static ap_filter_rec_t *header_handle, *strip_handle, *frame_handle, *interim_handle;
 
 static int on_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
@@ -101,6 +100,7 @@ AP_DECLARE_MODULE(altsvc) = { STANDARD20_MODULE_STUFF,
 
 static int on_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
+    ssl_ext_list_fn = APR_RETRIEVE_OPTIONAL_FN(ssl_ext_list);
     altsvc_config_finish(pconf, s);
     return OK;
 }
@@ -178,34 +178,12 @@ static apr_status_t frame_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     return ap_pass_brigade(f->next, bb);
 }
 
-/* The dNSNames of the certificate that this connection shows. */
-static apr_array_header_t *certificate_names(apr_pool_t *p, conn_rec *c, server_rec *s)
+/* The subjectAltName of the certificate that this connection shows, in one look at it. */
+static const char *certificate_names(apr_pool_t *p, conn_rec *c)
 {
-    apr_array_header_t *names = apr_array_make(p, 8, sizeof(const char *));
-    int i;
+    apr_array_header_t *texts = ssl_ext_list_fn ? ssl_ext_list_fn(p, c, 0, "subjectAltName") : NULL;
 
-    for (i = 0; i < MAX_NAMES; i++) {
-        const char *name =
-            ap_ssl_var_lookup(p, s, c, NULL, apr_psprintf(p, "SSL_SERVER_SAN_DNS_%d", i));
-
-        if (!name || !*name) {
-            break;
-        }
-        APR_ARRAY_PUSH(names, const char *) = name;
-    }
-    return names;
-}
-
-static int is_covered(const apr_array_header_t *names, const char *host)
-{
-    int i;
-
-    for (i = 0; i < names->nelts; i++) {
-        if (altsvc_h2_covers(APR_ARRAY_IDX(names, i, const char *), host)) {
-            return 1;
-        }
-    }
-    return 0;
+    return texts ? apr_array_pstrcat(p, texts, ',') : "";
 }
 
 /* Puts one frame in front of `next`; 0 if there is nothing to say. */
@@ -234,8 +212,7 @@ static int insert_frame(apr_pool_t *p, conn_rec *c, const char *origin, const al
 static int insert_frames(conn_rec *c, const altsvc_config_t *conf, apr_bucket *next)
 {
     int i, port = conf->server->port ? conf->server->port : c->local_addr->port;
-    const apr_array_header_t *names;
-    const char *own = NULL;
+    const char *names, *own = NULL;
     char *host = NULL;
     apr_pool_t *p;
 
@@ -243,8 +220,8 @@ static int insert_frames(conn_rec *c, const altsvc_config_t *conf, apr_bucket *n
     apr_pool_tag(p, "altsvc_frames");
     host = apr_pstrdup(p, server_name(p, c, conf->server));
     ap_str_tolower(host);
-    names = certificate_names(p, c, conf->server);
-    if (!altsvc_value_check_host(p, host) && is_covered(names, host)) {
+    names = certificate_names(p, c);
+    if (!altsvc_value_check_host(p, host) && altsvc_h2_covered(p, names, host)) {
         own = altsvc_h2_origin(p, host, port);
     }
     else {
@@ -259,7 +236,7 @@ static int insert_frames(conn_rec *c, const altsvc_config_t *conf, apr_bucket *n
         const char *origin =
             altsvc_h2_origin(p, sibling->host, sibling->port ? sibling->port : port);
 
-        if (strcasecmp(origin, own) && is_covered(names, sibling->host)) {
+        if (strcasecmp(origin, own) && altsvc_h2_covered(p, names, sibling->host)) {
             insert_frame(p, c, origin, sibling->of, next);
         }
     }

@@ -60,8 +60,9 @@ def httpd(make_httpd):
     httpd.vhost("clear.h3.test", "    AltSvc clear\n    AltSvcMode frame\n")
     httpd.vhost("off.h3.test", "    AltSvc off\n    AltSvcMode frame\n")
     httpd.vhost("silent.h3.test", "    AltSvcMode frame\n")
-    httpd.vhost("family.h3.test", BODY + "    AltSvcOrigins two.h3.test family.h3.test elsewhere.test"
-                                         " off.h3.test clear.h3.test nobody.h3.test:444\n")
+    httpd.vhost("family.h3.test", BODY +
+                "    AltSvcOrigins two.h3.test family.h3.test elsewhere.test"
+                " off.h3.test clear.h3.test nobody.h3.test:444\n")
     httpd.vhost("mapped.h3.test:443", BODY)
     httpd.vhost("uncovered.test", BODY)
     httpd.vhost("wild.h3.test", BODY, aliases=("*.h3.test",))
@@ -115,7 +116,8 @@ def test_siblings(httpd):
     """Each with what its own virtual host says; none that is off or that no certificate covers."""
     frames, fields = frames_and_fields(httpd, "family.h3.test")
     assert fields == []
-    assert frames == [(origin(httpd, "family.h3.test"), SELF), (origin(httpd, "two.h3.test"), OTHER),
+    assert frames == [(origin(httpd, "family.h3.test"), SELF),
+                      (origin(httpd, "two.h3.test"), OTHER),
                       (origin(httpd, "clear.h3.test"), "clear"),
                       ("https://nobody.h3.test:444", SELF)]
     assert {f[:2] for f in node(httpd, "family.h3.test")[0]} == {(v, o) for o, v in frames}
@@ -137,7 +139,8 @@ def test_a_name_with_no_virtual_host_of_its_own(make_httpd):
     httpd.vhost("first.h3.test", BODY)
     httpd.vhost("second.h3.test", "    AltSvc off\n")
     httpd.start()
-    assert frames_and_fields(httpd, "third.h3.test") == ([(origin(httpd, "third.h3.test"), SELF)], [])
+    assert frames_and_fields(httpd, "third.h3.test") == (
+        [(origin(httpd, "third.h3.test"), SELF)], [])
     assert frames_and_fields(httpd, "third.elsewhere.test") == ([], [SELF, SELF])
 
 

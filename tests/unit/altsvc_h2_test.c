@@ -346,6 +346,20 @@ static void test_covers(void)
     }
 }
 
+static void test_covered(apr_pool_t *p)
+{
+    static const char names[] = "DNS:h3.test, DNS:*.h3.test, IP Address:127.0.0.1, URI:DNS:u.test,"
+                                "DNS:last.test";
+
+    ok(altsvc_h2_covered(p, names, "h3.test"), "the first name");
+    ok(altsvc_h2_covered(p, names, "a.h3.test"), "by the wildcard");
+    ok(altsvc_h2_covered(p, names, "last.test"), "the last name");
+    ok(!altsvc_h2_covered(p, names, "a.b.h3.test"), "not by the wildcard");
+    ok(!altsvc_h2_covered(p, names, "127.0.0.1"), "an address is no name");
+    ok(!altsvc_h2_covered(p, names, "u.test"), "a URI is no name");
+    ok(!altsvc_h2_covered(p, "", "h3.test"), "a certificate without names");
+}
+
 int main(void)
 {
     apr_pool_t *p;
@@ -362,6 +376,7 @@ int main(void)
     test_broken_bucket(p, alloc);
     test_frame(p);
     test_covers();
+    test_covered(p);
     apr_pool_destroy(p);
     apr_terminate();
     return done_testing();
