@@ -16,7 +16,8 @@ PKG_CHECK_MODULES([$1], [$2 >= $3], [], [
 # Warnings, hardening, sanitizers: H3_CPPFLAGS, H3_CFLAGS for every object; H3_DSO_LDFLAGS,
 # H3_EXE_LDFLAGS for linking modules and programs.
 AC_DEFUN([H3_FLAGS], [
-H3_CPPFLAGS=
+# For recvmmsg, preadv2 and others. Empty, as a "#define _GNU_SOURCE" in a file is.
+H3_CPPFLAGS="-U_GNU_SOURCE -D_GNU_SOURCE="
 H3_CFLAGS="-Wall -Wextra -Wno-unused-parameter -Wformat=2 -Wstrict-prototypes -Wpointer-arith"
 AS_IF([test "$enable_werror" = yes], [H3_CFLAGS="$H3_CFLAGS -Werror"])
 # -fPIC also for the unit tests, which link the modules' own objects.
@@ -25,7 +26,7 @@ H3_HARDEN_LDFLAGS="-Wl,-z,relro -Wl,-z,now"
 AS_IF([test "$enable_sanitizers" = yes],
     [H3_CFLAGS="$H3_CFLAGS -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
      H3_HARDEN_LDFLAGS="$H3_HARDEN_LDFLAGS -fsanitize=address,undefined"],
-    [H3_CPPFLAGS="-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2"])
+    [H3_CPPFLAGS="$H3_CPPFLAGS -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2"])
 # -z nodelete: httpd unloads modules at a restart, BoringSSL's thread keys would point into nothing.
 # -Bsymbolic and the version script: mod_ssl brings OpenSSL's symbols of the same names into the
 # process. Not -z defs: httpd itself defines what a module calls; tests/symbols.sh checks instead
