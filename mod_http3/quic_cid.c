@@ -7,7 +7,7 @@
 
 #include "quic_crypto.h"
 
-/* One place of the table, 32 bytes; free if len is 0 (our ids and clients' are never empty here). */
+/* One place of the table, 32 bytes; free if len is 0, which no id has that is looked up. */
 typedef struct {
     void *conn;
     uint8_t len;
@@ -216,8 +216,8 @@ static void sip_rounds(uint64_t v[4], int n)
 static uint64_t siphash(const uint8_t key[16], const uint8_t *in, size_t len)
 {
     uint64_t k0 = get64_le(key, 8), k1 = get64_le(key + 8, 8), last = (uint64_t)len << 56;
-    uint64_t v[4] = { k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du,
-                      k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u };
+    uint64_t v[4] = { k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u,
+                      k1 ^ 0x7465646279746573u };
 
     for (; len >= 8; in += 8, len -= 8) {
         uint64_t m = get64_le(in, 8);

@@ -35,7 +35,7 @@ uint32_t quic_cid_mask(const quic_cid_secret *secret, uint32_t r);
 /* A fresh id for this slot and epoch. */
 void quic_cid_make(ngtcp2_cid *cid, const quic_cid_secret *secret, uint8_t slot, uint8_t epoch);
 
-/* 1 if the bytes carry our mark, with slot and epoch; 0 for a foreign id. `len` >= 8 bytes are looked at. */
+/* 1 if the bytes carry our mark, with slot and epoch; 0 for a foreign id or less than 8 bytes. */
 int quic_cid_parse(const uint8_t *cid, size_t len, const quic_cid_secret *secret, uint8_t *slot,
                    uint8_t *epoch);
 

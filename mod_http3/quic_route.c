@@ -366,7 +366,8 @@ static void update_program(quic_route *r, const quic_cid_secret *secret,
         /* One socket is no group. */
         if (listeners[i]->nslots > 1) {
             if (setsockopt(listeners[i]->fd[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &prog,
-                           sizeof(prog)) == 0) {
+                           sizeof(prog))
+                == 0) {
                 listeners[i]->steered = 1;
             }
             else {

@@ -43,7 +43,10 @@ apr_status_t quic_route_claim(quic_route *r, const quic_cid_secret *secret, pid_
 void quic_route_drain(quic_route *r, const quic_cid_secret *secret, int slot,
                       quic_listener *const *listeners, int nlisteners);
 
-/* -> FREE, by the owner at its end, or by the parent for a child that it reaped (by pid). Re-attaches. */
+/*
+ * -> FREE, by the owner at its end, or by the parent for a child that it reaped
+ * (by pid). Re-attaches, the parent also if the slot was FREE already.
+ */
 void quic_route_release(quic_route *r, const quic_cid_secret *secret, int slot,
                         quic_listener *const *listeners, int nlisteners);
 void quic_route_release_pid(quic_route *r, const quic_cid_secret *secret, pid_t pid,
@@ -57,7 +60,12 @@ void quic_route_release_pid(quic_route *r, const quic_cid_secret *secret, pid_t 
 int quic_route_reap(quic_route *r, const quic_cid_secret *secret, quic_listener *const *listeners,
                     int nlisteners);
 
-/* Computes and attaches the program to every listener's group; the parent calls it after opening sockets. */
+/*
+ * Computes and attaches the program to every listener's group; the parent calls
+ * it after opening sockets, before any fork. A listener whose group the kernel
+ * refuses it keeps one socket (quic_listener_unshare), and only slot 0 can be
+ * claimed from then on.
+ */
 void quic_route_attach(quic_route *r, const quic_cid_secret *secret,
                        quic_listener *const *listeners, int nlisteners);
 

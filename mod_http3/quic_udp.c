@@ -164,6 +164,16 @@ void quic_listener_unshare(quic_listener *l)
     }
 }
 
+void quic_listener_gro_off(quic_listener *l)
+{
+    const int off = 0;
+    int i;
+
+    for (i = 0; i < l->nslots; ++i) {
+        (void)setsockopt(l->fd[i], IPPROTO_UDP, UDP_GRO, &off, sizeof(off));
+    }
+}
+
 void quic_listener_set_bufsize(quic_listener *l, int bufsize)
 {
     int i;
@@ -428,6 +438,7 @@ static int split_message(quic_datagram *out, const struct mmsghdr *m, uint16_t p
         out[n] = d;
         out[n].data = data;
         out[n].len = len < segsize ? len : segsize;
+        out[n].merged = n > 0;
         data += out[n].len;
         len -= out[n].len;
         ++n;
@@ -435,7 +446,7 @@ static int split_message(quic_datagram *out, const struct mmsghdr *m, uint16_t p
     return n;
 }
 
-/* One sendmsg; returns 0 or errno. The cmsg of the segment size, if needed, goes after the others. */
+/* One sendmsg; returns 0 or errno. The segment size, if needed, goes after the other cmsgs. */
 static int send_segments(int fd, struct msghdr *msg, size_t len, size_t segsize)
 {
     struct msghdr m = *msg;

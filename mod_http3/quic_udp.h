@@ -44,7 +44,7 @@ typedef struct quic_listener {
     int *fd;            /* [nslots], index = slot */
     int rcvbuf, sndbuf; /* what the kernel granted, bytes, comparable with what was asked for */
     int v6only;
-    int steered;        /* quic_route: the group has had its program */
+    int steered; /* quic_route: the group has had its program */
 } quic_listener;
 
 /*
@@ -59,6 +59,13 @@ apr_status_t quic_listener_open(quic_listener **l, const quic_addr *addr, uint16
 void quic_listener_close(quic_listener *l);
 /* Closes all sockets but slot 0's, so that it gets every datagram; before the first fork only. */
 void quic_listener_unshare(quic_listener *l);
+/*
+ * GRO puts datagrams of one client socket together, also those of two connections
+ * that belong to two children; the steering program sees the first one's id only.
+ * So foreign datagrams that are `merged` mean that a client has several
+ * connections on a socket: switch GRO off, for all slots and processes.
+ */
+void quic_listener_gro_off(quic_listener *l);
 /* Applies another buffer size to a listener that is kept over a restart. */
 void quic_listener_set_bufsize(quic_listener *l, int bufsize);
 
@@ -69,6 +76,7 @@ typedef struct quic_datagram {
     quic_addr remote;
     quic_addr local; /* destination address of the datagram, with the socket's port */
     uint8_t ecn;     /* the two ECN bits, NGTCP2_ECN_* */
+    uint8_t merged;  /* came behind another one in a GRO message: steered by that one's id */
 } quic_datagram;
 
 /* Receive buffers of one I/O thread. */

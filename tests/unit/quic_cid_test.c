@@ -21,9 +21,9 @@ static void test_siphash(void)
         size_t len;
         uint64_t hash;
     } vectors[] = {
-        { 0, 0x726fdb47dd0e0e31u }, { 1, 0x74f839c593dc67fdu }, { 2, 0x0d6c8009d9a94f5au },
-        { 3, 0x85676696d7fb7e2du }, { 4, 0xcf2794e0277187b7u }, { 5, 0x18765564cd99a68du },
-        { 6, 0xcbc9466e58fee3ceu }, { 7, 0xab0200f58b01d137u }, { 8, 0x93f5f5799a932462u },
+        { 0, 0x726fdb47dd0e0e31u },  { 1, 0x74f839c593dc67fdu }, { 2, 0x0d6c8009d9a94f5au },
+        { 3, 0x85676696d7fb7e2du },  { 4, 0xcf2794e0277187b7u }, { 5, 0x18765564cd99a68du },
+        { 6, 0xcbc9466e58fee3ceu },  { 7, 0xab0200f58b01d137u }, { 8, 0x93f5f5799a932462u },
         { 15, 0xa129ca6149be45e5u },
     };
     uint8_t bytes[16];
@@ -79,7 +79,7 @@ static void test_ids(void)
             lengths += cid.datalen == QUIC_CID_LEN;
             slot = epoch = 0;
             right += quic_cid_parse(cid.data, cid.datalen, &secret, &slot, &epoch) && slot == s
-                && epoch == e;
+                     && epoch == e;
             foreign += quic_cid_parse(cid.data, cid.datalen, &other, &slot, &epoch);
             plain += cid.data[0] == QUIC_CID_MARK >> 8 && cid.data[1] == (QUIC_CID_MARK & 0xff);
         }

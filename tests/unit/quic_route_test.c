@@ -217,7 +217,7 @@ static void test_program(void)
     static const struct {
         int first_accepting, naccepting, first_known, nknown;
     } rows[] = {
-        { 0, 1, 0, 0 },   { 0, 1, 0, 1 },    { 5, 1, 0, 5 },     { 3, 4, 0, 8 },
+        { 0, 1, 0, 0 },     { 0, 1, 0, 1 },     { 5, 1, 0, 5 },     { 3, 4, 0, 8 },
         { 0, 128, 0, 128 }, { 127, 1, 0, 128 }, { 64, 64, 0, 128 }, { 0, 127, 100, 28 },
     };
     uint8_t accepting[QUIC_SLOTS_MAX], known[QUIC_SLOTS_MAX];
@@ -317,8 +317,8 @@ static void clear_stage(stage *st)
 static int claim(stage *st, pid_t pid, int generation, uint8_t *epoch)
 {
     int slot = -1;
-    apr_status_t rv = quic_route_claim(st->r, &secret, pid, generation, st->l, st->nlisteners,
-                                       &slot, epoch);
+    apr_status_t rv =
+        quic_route_claim(st->r, &secret, pid, generation, st->l, st->nlisteners, &slot, epoch);
 
     return rv == APR_SUCCESS ? slot : APR_STATUS_IS_EAGAIN(rv) ? -1 : -2;
 }
@@ -521,8 +521,7 @@ static void test_gap(void)
     is_int(got, 10, "with all Initials");
 
     /* All slots in use, none LIVE. */
-    while (claim(&st, getpid(), 3, &e) >= 0) {
-    }
+    while (claim(&st, getpid(), 3, &e) >= 0) {}
     for (i = 0; i < 6; ++i) {
         drain(&st, i);
     }

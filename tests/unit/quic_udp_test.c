@@ -287,7 +287,9 @@ static void test_path(const char *listen_ip, int v6only, const char *from, const
         const quic_datagram *d;
         char control[128], in[16];
         struct iovec iov = { .iov_base = in, .iov_len = sizeof(in) };
-        struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+        struct msghdr m = { .msg_iov = &iov,
+                            .msg_iovlen = 1,
+                            .msg_control = control,
                             .msg_controllen = sizeof(control) };
         struct cmsghdr *c;
         size_t sent;
@@ -350,10 +352,11 @@ static void test_segments(const char *ip)
     is_int(n, 11, "11 datagrams arrive");
     for (i = 0, right = 0; i < n; ++i) {
         right += d[i].len == (i < 10 ? 1200u : 500u)
-            && memcmp(d[i].data, payload + i * 1200, d[i].len) == 0 && d[i].ecn == 2
-            && quic_addr_equal(&d[i].remote, &here) && quic_addr_equal(&d[i].local, &to);
+                 && memcmp(d[i].data, payload + i * 1200, d[i].len) == 0 && d[i].ecn == 2
+                 && quic_addr_equal(&d[i].remote, &here) && quic_addr_equal(&d[i].local, &to)
+                 && d[i].merged == (i > 0);
     }
-    is_int(right, 11, "each whole, with its addresses and ECN");
+    is_int(right, 11, "each whole, with its addresses and ECN, all but the first merged");
 
     set_fault(0, 0, 0);
     quic_udp_send(fd, &here, &to, 0, payload, 150000, 1200, &sent);
@@ -369,22 +372,27 @@ static void test_segments(const char *ip)
     set_fault(0, 0, 0);
     quic_udp_send(fd, &here, &to, 0, payload, 100 * 40, 40, &sent);
     is_int(fault.calls, 2, "100 small segments: 64 and 36");
-    for (right = 0; right < 100 && (n = receive(l, 0, &d)) > 0; right += n) {
-    }
+    for (right = 0; right < 100 && (n = receive(l, 0, &d)) > 0; right += n) {}
     is_int(right, 100, "arrive");
 
     /* 128 segments are what the kernel permits a sender, twice what we send. */
     {
         int size = 10;
         setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size));
-        for (len = 1280; len >= 640 && send(fd, payload, len, 0) < 0; len -= 640) {
-        }
-        for (right = 0; right < (int)len / 10 && (n = receive(l, 0, &d)) > 0; right += n) {
-        }
+        for (len = 1280; len >= 640 && send(fd, payload, len, 0) < 0; len -= 640) {}
+        for (right = 0; right < (int)len / 10 && (n = receive(l, 0, &d)) > 0; right += n) {}
         is_int(right, len / 10, "%d segments in one message", right);
         size = 0;
         setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size));
     }
+    quic_listener_gro_off(l);
+    quic_udp_send(fd, &here, &to, 0, payload, 5 * 1200, 1200, &sent);
+    for (right = 0; right < 5 && (n = receive(l, 0, &d)) > 0; right += n) {
+        for (i = 0; i < n; ++i) {
+            right -= d[i].merged || d[i].len != 1200;
+        }
+    }
+    is_int(right, 5, "GRO off: five messages");
     close(fd);
     quic_listener_close(l);
 }
@@ -430,8 +438,8 @@ static void test_odd_datagrams(void)
 /* RFC 9000 section 14.2.1; nothing that the network does may stop the sender. */
 static void test_faults(void)
 {
-    static const int lost[] = { ENOBUFS, EPERM, ENETUNREACH, EHOSTUNREACH, ECONNREFUSED, EMSGSIZE,
-                                EADDRNOTAVAIL, EACCES, ENETDOWN, EINVAL };
+    static const int lost[] = { ENOBUFS,  EPERM,         ENETUNREACH, EHOSTUNREACH, ECONNREFUSED,
+                                EMSGSIZE, EADDRNOTAVAIL, EACCES,      ENETDOWN,     EINVAL };
     quic_listener *l = open_on("127.0.0.1", 0, 0, 1);
     quic_addr here, nowhere = addr_of("127.0.0.1", 0);
     int fd = connect_client("127.0.0.1", "127.0.0.1", quic_addr_port(&l->addr));
