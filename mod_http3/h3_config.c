@@ -44,9 +44,10 @@ static const config_row rows[] = {
     ROW("H3MinWorkers", KIND_INT, min_workers, 1, WORKERS_MAX, 0, 1),
     ROW("H3MaxWorkers", KIND_INT, max_workers, 1, WORKERS_MAX, 0, 1),
     ROW("H3MaxWorkerIdleSeconds", KIND_INT64, max_worker_idle_secs, 1, 86400, 600, 1),
-    ROW("H3IdleTimeout", KIND_TIME, idle_timeout, SECONDS(1), SECONDS(3600), SECONDS(30), 0),
-    ROW("H3HandshakeTimeout", KIND_TIME, handshake_timeout, SECONDS(1), SECONDS(300), SECONDS(10),
-        1),
+    ROW("H3IdleTimeout", KIND_TIME, idle_timeout, APR_USEC_PER_SEC / 10, SECONDS(3600), SECONDS(30),
+        0),
+    ROW("H3HandshakeTimeout", KIND_TIME, handshake_timeout, APR_USEC_PER_SEC / 10, SECONDS(300),
+        SECONDS(10), 1),
     ROW("H3GracefulTimeout", KIND_TIME, graceful_timeout, 0, SECONDS(86400), SECONDS(30), 1),
     ROW("H3MaxConnections", KIND_INT, max_connections, 1, 1000000, 10000, 1),
     ROW("H3SocketBufferSize", KIND_INT, socket_buffer_size, 16 * KIB, 512 * MIB, 4 * MIB, 1),
@@ -127,7 +128,7 @@ apr_status_t h3_config_complete(server_rec *main_server, apr_pool_t *ptemp)
     return rv;
 }
 
-void h3_config_each(const server_rec *s, apr_pool_t *p,
+void h3_config_each(const server_rec *s, const server_rec *other, apr_pool_t *p,
                     void (*fn)(void *baton, const char *name, const char *value), void *baton)
 {
     const h3_config *cfg = h3_config_get(s);
@@ -136,7 +137,9 @@ void h3_config_each(const server_rec *s, apr_pool_t *p,
     for (i = 0; i < NROWS; ++i) {
         apr_int64_t value = row_get(&rows[i], cfg);
 
-        fn(baton, rows[i].name, row_text(&rows[i], value, p));
+        if (!other || value != row_get(&rows[i], h3_config_get(other))) {
+            fn(baton, rows[i].name, row_text(&rows[i], value, p));
+        }
     }
 }
 
@@ -163,6 +166,9 @@ static void row_set(const config_row *row, h3_config *cfg, apr_int64_t value)
 
 static const char *row_text(const config_row *row, apr_int64_t value, apr_pool_t *p)
 {
+    if (row->dflt == 0 && value == 0) {
+        return "(from the MPM)";
+    }
     if (row->kind != KIND_TIME) {
         return apr_psprintf(p, "%" APR_INT64_T_FMT, value);
     }

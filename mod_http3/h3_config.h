@@ -63,8 +63,11 @@ h3_config *h3_config_merge(apr_pool_t *p, const h3_config *base, const h3_config
  */
 apr_status_t h3_config_complete(server_rec *main_server, apr_pool_t *ptemp);
 
-/* Calls fn for each numeric directive of `s`: its name, its merged value as text. */
-void h3_config_each(const server_rec *s, apr_pool_t *p,
+/*
+ * Calls fn for each numeric directive of `s`: its name, its merged value as
+ * text. With `other` only for those whose values differ there.
+ */
+void h3_config_each(const server_rec *s, const server_rec *other, apr_pool_t *p,
                     void (*fn)(void *baton, const char *name, const char *value), void *baton);
 
 /* What survives restarts in the parent, and what children inherit by fork. */

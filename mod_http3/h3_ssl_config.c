@@ -326,7 +326,8 @@ static int option_bit(const char *word)
         int bit;
     } options[] = { { "StdEnvVars", H3_SSL_OPT_STDENVVARS },
                     { "ExportCertData", H3_SSL_OPT_EXPORTCERTDATA },
-                    { "FakeBasicAuth", H3_SSL_OPT_FAKEBASICAUTH } };
+                    { "FakeBasicAuth", H3_SSL_OPT_FAKEBASICAUTH },
+                    { "LegacyDNStringFormat", H3_SSL_OPT_LEGACYDN } };
     size_t i;
 
     for (i = 0; i < sizeof(options) / sizeof(options[0]); ++i) {

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "h3_report.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <apr_file_io.h>
+#include <apr_strings.h>
+#include "http_core.h"
+#include "http_log.h"
+#include "http_protocol.h"
+#include "mod_status.h"
+#include "h3_hosts.h"
+#include "h3_listen.h"
+#include "h3_ssl_config.h"
+
+APLOG_USE_MODULE(http3);
+
+typedef struct {
+    apr_file_t *out;
+    const char *indent;
+} dump_baton;
+
+static const char *without(server_rec *main_server, apr_pool_t *p);
+static void dump_sockets(apr_file_t *out, server_rec *main_server, apr_pool_t *p);
+static void dump_host(apr_file_t *out, server_rec *s, server_rec *main_server, apr_pool_t *p);
+static void dump_certificates(apr_file_t *out, server_rec *s, apr_pool_t *p);
+static void dump_value(void *baton, const char *name, const char *value);
+static void dump_warnings(apr_file_t *out, server_rec *main_server, apr_pool_t *p);
+static long sysctl_value(const char *name, apr_pool_t *p);
+static int slot_is_used(const quic_route *route, int slot);
+
+/* ---- the start ---- */
+
+void h3_report_notice(server_rec *main_server, apr_pool_t *p)
+{
+    const h3_retained *r = h3_retained_get();
+    const char *sockets = "", *off = without(main_server, p);
+    char str[QUIC_ADDR_STRLEN];
+    int i, served = 0, wanted = 0;
+    server_rec *s;
+
+    for (s = main_server; s; s = s->next) {
+        const h3_config *cfg = h3_config_get(s);
+
+        served += !cfg->off_reason;
+        wanted += cfg->wants_h3 && h3_ssl_config_enabled(s);
+    }
+    for (i = 0; r && i < r->nlisteners; ++i) {
+        sockets = apr_pstrcat(p, sockets, i ? ", " : "", quic_addr_str(str, &r->listeners[i]->addr),
+                              NULL);
+    }
+    if (served) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, main_server,
+                     "HTTP/3 on UDP %s: %d virtual host%s%s%s", sockets, served,
+                     served == 1 ? "" : "s", *off ? "; without: " : "", off);
+    }
+    else if (wanted) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, main_server,
+                     "HTTP/3 on no UDP socket; without: %s", off);
+    }
+}
+
+/* Only those that speak TLS: of the others nobody expects it. */
+static const char *without(server_rec *main_server, apr_pool_t *p)
+{
+    const char *list = "";
+    server_rec *s;
+
+    for (s = main_server; s; s = s->next) {
+        const h3_config *cfg = h3_config_get(s);
+
+        if (cfg->off_reason && h3_ssl_config_enabled(s)) {
+            list = apr_pstrcat(p, list, *list ? ", " : "", h3_hosts_name(s, p), " (because ",
+                               cfg->off_reason, ")", NULL);
+        }
+    }
+    return list;
+}
+
+/* ---- -t -D DUMP_HTTP3 ---- */
+
+void h3_report_dump(server_rec *main_server, apr_pool_t *p)
+{
+    apr_array_header_t *hosts = apr_array_make(p, 8, sizeof(server_rec *));
+    dump_baton baton;
+    apr_file_t *out;
+    server_rec *s;
+
+    if (apr_file_open_stdout(&out, p) != APR_SUCCESS) {
+        return;
+    }
+    dump_sockets(out, main_server, p);
+    apr_file_printf(out, "HTTP/3 virtual hosts (mod_http3):\n");
+    for (s = main_server; s; s = s->next) {
+        if (s->is_virtual || h3_ssl_config_enabled(s)) {
+            APR_ARRAY_PUSH(hosts, server_rec *) = s;
+        }
+    }
+    if (!hosts->nelts) {
+        apr_file_printf(out, "  none\n");
+    }
+    while (hosts->nelts) { /* httpd's list has the virtual hosts last to first */
+        dump_host(out, *(server_rec **)apr_array_pop(hosts), main_server, p);
+    }
+    if (h3_hosts_any(main_server)) {
+        apr_file_printf(out, "HTTP/3 limits of the server (mod_http3):\n");
+        baton.out = out;
+        baton.indent = "  ";
+        h3_config_each(main_server, NULL, p, dump_value, &baton);
+        dump_warnings(out, main_server, p);
+    }
+}
+
+static void dump_sockets(apr_file_t *out, server_rec *main_server, apr_pool_t *p)
+{
+    const apr_array_header_t *planned = h3_listen_planned();
+    char str[QUIC_ADDR_STRLEN];
+    int i;
+
+    apr_file_printf(out, "HTTP/3 sockets (mod_http3):\n");
+    for (i = 0; i < planned->nelts; ++i) {
+        const h3_planned *one = APR_ARRAY_IDX(planned, i, const h3_planned *);
+        const char *names = "";
+        server_rec *s;
+
+        for (s = main_server; s; s = s->next) {
+            if (!h3_config_get(s)->off_reason && h3_listen_stands_for(one, s)) {
+                names = apr_pstrcat(p, h3_hosts_name(s, p), *names ? ", " : "", names, NULL);
+            }
+        }
+        apr_file_printf(out, "  UDP %s for TCP port %d: %s\n", quic_addr_str(str, &one->addr),
+                        one->tcp_port, names);
+    }
+    if (!planned->nelts) {
+        apr_file_printf(out, "  none\n");
+    }
+}
+
+static void dump_host(apr_file_t *out, server_rec *s, server_rec *main_server, apr_pool_t *p)
+{
+    const h3_config *cfg = h3_config_get(s);
+    dump_baton baton = { out, "    " };
+
+    apr_file_printf(out, "  %s", h3_hosts_name(s, p));
+    if (s->defn_name) {
+        apr_file_printf(out, " (%s:%u)", s->defn_name, s->defn_line_number);
+    }
+    if (cfg->off_reason) {
+        apr_file_printf(out, ": off, because %s\n", cfg->off_reason);
+        return;
+    }
+    apr_file_printf(out, ": on\n");
+    dump_certificates(out, s, p);
+    h3_config_each(s, main_server, p, dump_value, &baton);
+}
+
+static void dump_certificates(apr_file_t *out, server_rec *s, apr_pool_t *p)
+{
+    const h3_ssl_config *ssl = h3_config_get(s)->ssl;
+    const quic_tls_host *host;
+    const char *fault, *subject, *issuer, *end;
+    int i;
+
+    for (i = 0; i < ssl->cert_files->nelts; ++i) {
+        apr_file_printf(out, "    certificate: %s\n",
+                        APR_ARRAY_IDX(ssl->cert_files, i, const h3_ssl_setting *)->value);
+    }
+    if (h3_hosts_try(&host, s, p, &fault) != APR_SUCCESS) {
+        apr_file_printf(out, "    certificate: not known before the start (%s)\n", fault);
+        return;
+    }
+    subject = quic_tls_server_var(host, "S_DN", p);
+    issuer = quic_tls_server_var(host, "I_DN", p);
+    end = quic_tls_server_var(host, "V_END", p);
+    apr_file_printf(out, "    of %s, by %s, until %s\n", subject, issuer, end);
+    if (subject && issuer && strcmp(subject, issuer) == 0) {
+        apr_file_printf(out, "    warning: the certificate is self-signed, browsers will not use "
+                             "HTTP/3 with it even after an exception\n");
+    }
+}
+
+static void dump_value(void *batonv, const char *name, const char *value)
+{
+    const dump_baton *baton = batonv;
+
+    apr_file_printf(baton->out, "%s%s %s\n", baton->indent, name, value);
+}
+
+static void dump_warnings(apr_file_t *out, server_rec *main_server, apr_pool_t *p)
+{
+    const apr_array_header_t *denied = h3_ssl_config_denied_dirs();
+    int wanted = h3_config_get(main_server)->socket_buffer_size, i;
+    static const char *const limits[] = { "rmem_max", "wmem_max" };
+
+    for (i = 0; i < 2; ++i) {
+        long max = sysctl_value(limits[i], p);
+
+        if (max >= 0 && max < wanted) {
+            apr_file_printf(out,
+                            "  warning: H3SocketBufferSize %d is above net.core.%s (%ld), which "
+                            "only a server started with CAP_NET_ADMIN may pass\n",
+                            wanted, limits[i], max);
+        }
+    }
+    for (i = 0; i < denied->nelts; ++i) {
+        const h3_ssl_setting *setting = APR_ARRAY_IDX(denied, i, const h3_ssl_setting *);
+
+        apr_file_printf(out, "  warning: %s %s (%s:%d): denied over HTTP/3\n", setting->directive,
+                        setting->value, setting->file, setting->line);
+    }
+}
+
+static long sysctl_value(const char *name, apr_pool_t *p)
+{
+    char line[32];
+    long value = -1;
+    apr_file_t *f;
+
+    if (apr_file_open(&f, apr_pstrcat(p, "/proc/sys/net/core/", name, NULL), APR_FOPEN_READ,
+                      APR_FPROT_OS_DEFAULT, p)
+        == APR_SUCCESS) {
+        if (apr_file_gets(line, sizeof(line), f) == APR_SUCCESS) {
+            value = strtol(line, NULL, 10);
+        }
+        apr_file_close(f);
+    }
+    return value;
+}
+
+/* ---- server-status ---- */
+
+static const struct {
+    const char *key, *text;
+    size_t offset;
+    int is_gauge;
+} counters[] = {
+#define GAUGE(member, key, text)                       \
+    {                                                  \
+        key, text, APR_OFFSETOF(quic_stats, member), 1 \
+    }
+#define TOTAL(member, key, text)                       \
+    {                                                  \
+        key, text, APR_OFFSETOF(quic_stats, member), 0 \
+    }
+    GAUGE(connections, "Connections", "connections"),
+    GAUGE(half_open, "HalfOpen", "of these in the handshake"),
+    GAUGE(streams, "Streams", "request streams"),
+    GAUGE(requests, "Requests", "requests in flight"),
+    TOTAL(accepted, "Accepted", "connections begun"),
+    TOTAL(handshakes, "Handshakes", "handshakes completed"),
+    TOTAL(resumed, "Resumed", "of these resumed"),
+    TOTAL(requests_total, "TotalRequests", "requests"),
+    TOTAL(streams_reset, "StreamResets", "request streams reset"),
+    TOTAL(datagrams_in, "DatagramsIn", "datagrams received"),
+    TOTAL(datagrams_out, "DatagramsOut", "datagrams sent"),
+    TOTAL(foreign, "ForeignDatagrams", "datagrams of another child, dropped"),
+    TOTAL(dropped, "DroppedDatagrams", "datagrams dropped for another reason"),
+    TOTAL(refused, "Refused", "connections refused"),
+    TOTAL(version_negotiations, "VersionNegotiations", "Version Negotiation packets sent"),
+    TOTAL(stateless_resets, "StatelessResets", "stateless resets sent"),
+    TOTAL(file_refills, "FileRefills", "file reads left to workers"),
+};
+
+int h3_report_status(request_rec *r, int flags)
+{
+    const h3_retained *retained = h3_retained_get();
+    int n, slot, nslots, is_short = flags & AP_STATUS_SHORT;
+
+    if (!retained || !retained->nlisteners) {
+        return DECLINED;
+    }
+    nslots = quic_route_nslots(retained->route);
+    if (is_short) {
+        ap_rprintf(r, "Http3Children: %d\n", quic_route_live(retained->route));
+    }
+    else {
+        ap_rprintf(r, "<hr />\n<h1>HTTP/3</h1>\n<dl>\n<dt>%d children accept connections</dt>\n",
+                   quic_route_live(retained->route));
+    }
+    for (n = 0; n < (int)(sizeof(counters) / sizeof(counters[0])); ++n) {
+        apr_int64_t sum = 0;
+
+        for (slot = 0; slot < nslots; ++slot) {
+            /* A child that was killed leaves its gauges as they were. */
+            if (!counters[n].is_gauge || slot_is_used(retained->route, slot)) {
+                const char *block = (const char *)&retained->stats[slot];
+
+                sum += __atomic_load_n((const apr_int64_t *)(block + counters[n].offset),
+                                       __ATOMIC_RELAXED);
+            }
+        }
+        ap_rprintf(
+            r, is_short ? "Http3%s: %" APR_INT64_T_FMT "\n" : "<dt>%s: %" APR_INT64_T_FMT "</dt>\n",
+            is_short ? counters[n].key : counters[n].text, sum);
+    }
+    if (!is_short) {
+        ap_rputs("</dl>\n", r);
+    }
+    return OK;
+}
+
+/* A slot in use can be the owner of ids of its one epoch. */
+static int slot_is_used(const quic_route *route, int slot)
+{
+    int epoch;
+
+    for (epoch = 0; epoch < 256; ++epoch) {
+        if (!quic_route_owner_is_gone(route, (uint8_t)slot, (uint8_t)epoch)) {
+            return 1;
+        }
+    }
+    return 0;
+}
