@@ -115,6 +115,10 @@ static void reset_or_drop(quic_env *env, quic_listener *l, const quic_datagram *
     if ((slot != env->slot || epoch != env->epoch)
         && !quic_route_owner_is_gone(env->route, slot, epoch)) {
         QUIC_STATS_ADD(env->stats, foreign, 1);
+        if (dg->merged) {
+            /* GRO has put it behind one of ours: the steering program saw that one's id only. */
+            quic_listener_gro_off(l);
+        }
         return;
     }
     if (dg->len <= RESET_LEN || !may_answer(env)) {
