@@ -44,12 +44,14 @@ typedef struct h3_ssl_config {
     const char *policy;             /* equal policies may share a connection (SSLVHostSNIPolicy) */
 } h3_ssl_config;
 
-enum { /* SSLOptions */
-       H3_SSL_OPT_STDENVVARS = 1,
-       H3_SSL_OPT_EXPORTCERTDATA = 2,
-       H3_SSL_OPT_FAKEBASICAUTH = 4,
-       H3_SSL_OPT_OTHER = 8, /* StrictRequire (mod_ssl enforces it), OptRenegotiate ... */
-       H3_SSL_OPT_RELATIVE = 16
+/* SSLOptions */
+enum {
+    H3_SSL_OPT_STDENVVARS = 1,
+    H3_SSL_OPT_EXPORTCERTDATA = 2,
+    H3_SSL_OPT_FAKEBASICAUTH = 4,
+    H3_SSL_OPT_LEGACYDN = 8,
+    H3_SSL_OPT_OTHER = 16, /* StrictRequire (mod_ssl enforces it), OptRenegotiate */
+    H3_SSL_OPT_RELATIVE = 32
 };
 
 /* Per directory, Location, .htaccess ... */
