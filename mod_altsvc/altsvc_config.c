@@ -13,6 +13,9 @@ APLOG_USE_MODULE(altsvc);
 /* Longer values would be no use: clients and proxies limit the size of a field. */
 #define MAX_VALUE 4096
 
+/* httpd passes so many arguments and drops the rest in silence. */
+#define MAX_ARGUMENTS 64
+
 /* A directive whose value is a number or one of two words (the second is 1). */
 typedef struct {
     const char *name;
@@ -169,6 +172,9 @@ static const char *set_says(cmd_parms *cmd, void *dir, int argc, char *const arg
     if (argc == 0) {
         return "AltSvc needs auto, off, clear or alternatives such as h3=\":443\"";
     }
+    if (argc >= MAX_ARGUMENTS) {
+        return "AltSvc has too many arguments; join them with commas";
+    }
     if (cmd->path) {
         if (argc != 1 || ap_cstr_casecmp(argv[0], "off")) {
             return apr_pstrcat(cmd->pool, "AltSvc can only be off in a directory, not ", argv[0],
@@ -261,10 +267,14 @@ void altsvc_config_finish(apr_pool_t *p, server_rec *main_server)
     http3_planned_port_fn = APR_RETRIEVE_OPTIONAL_FN(http3_planned_port);
     http3_off_reason_fn = APR_RETRIEVE_OPTIONAL_FN(http3_off_reason);
     for (s = main_server; s; s = s->next) {
-        altsvc_config_t *conf = ap_get_module_config(s->module_config, &altsvc_module);
+        /* Virtual hosts without a directive of ours share the main server's configuration. */
+        altsvc_config_t *conf = apr_pmemdup(p, altsvc_config_get(s), sizeof(*conf));
 
         conf->server = s;
-        finish_server(p, conf, main_server);
+        ap_set_module_config(s->module_config, &altsvc_module, conf);
+    }
+    for (s = main_server; s; s = s->next) {
+        finish_server(p, ap_get_module_config(s->module_config, &altsvc_module), main_server);
     }
     for (s = main_server; s && is_time_to_warn(); s = s->next) {
         warn_server(altsvc_config_get(s), altsvc_config_get(main_server));
@@ -307,7 +317,8 @@ static void warn_server(const altsvc_config_t *conf, const altsvc_config_t *base
     apr_pool_t *p = conf->server->process->pconf;
     int i;
 
-    if (conf->says == ALTSVC_SILENT || (conf != base && conf->line == base->line)) {
+    if (conf->says == ALTSVC_SILENT || conf->says == ALTSVC_OFF
+        || (conf != base && conf->line == base->line)) {
         return;
     }
     if (conf->has_auto && !http3_alt_port_fn) {
@@ -396,22 +407,27 @@ static int share_a_port(const server_rec *a, const server_rec *b)
 }
 
 /*
- * As httpd will find it: by name among the port's virtual hosts, else the first of them. The
- * list of servers has them last to first.
+ * As httpd will find it: by name among the port's virtual hosts, else the first of them. A port
+ * that nobody listens on is one of the world outside. The list of servers has them last to
+ * first.
  */
 static const altsvc_config_t *find_origin(const altsvc_origin_t *origin,
                                           const altsvc_config_t *conf, server_rec *main_server)
 {
-    const altsvc_config_t *by_name = NULL, *first = conf;
+    const altsvc_config_t *best = conf;
+    int points = 0;
     server_rec *s;
 
     for (s = main_server->next; s; s = s->next) {
-        if (origin->port ? listens_on(s, origin->port) : share_a_port(conf->server, s)) {
-            first = altsvc_config_get(s);
-            by_name = altsvc_config_answers_to(s, origin->host) ? first : by_name;
+        int by_port = origin->port && listens_on(s, origin->port);
+        int by_name = altsvc_config_answers_to(s, origin->host);
+
+        if ((by_port || share_a_port(conf->server, s)) && 2 * by_name + by_port >= points) {
+            points = 2 * by_name + by_port;
+            best = altsvc_config_get(s);
         }
     }
-    return by_name ? by_name : first;
+    return best;
 }
 
 int altsvc_config_auto_port(const altsvc_config_t *conf, const conn_rec *c)
