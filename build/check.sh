@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Installs and builds everything, then runs all tests: make check (unit tests, symbols, style), and
-# pytest three times: the subset marked "sanitize" on a sanitizer build and under valgrind, and all of
-# it on the normal build. The last line is pytest's closing line.
+# pytest three times: the subset marked "sanitize" on a sanitizer build and under valgrind, and all
+# of it on the normal build. The last line is pytest's closing line.
 #
 #   sh build/check.sh                  everything
 #   sh build/check.sh --unit           make check only

@@ -236,9 +236,9 @@ what_to_type() {
     no_sandbox=
     [ "$(id -u)" != 0 ] || no_sandbox='--no-sandbox '
     if curl --version 2>/dev/null | grep -q HTTP3; then
-        curl_note='curl, this machine'"'"'s can speak HTTP/3:'
+        curl_note="curl, this machine's can speak HTTP/3:"
     else
-        curl_note='curl with HTTP/3 (this machine'"'"'s cannot, nor can Debian 12'"'"'s; 13'"'"'s can):'
+        curl_note="curl with HTTP/3 (this machine's cannot, nor Debian 12's; Debian 13's can):"
     fi
     cat <<END
 
