@@ -6,9 +6,9 @@
 #include <arpa/inet.h>
 #include <sys/mman.h>
 #include <apr_file_info.h>
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include "http_log.h"
-#include "ap_mpm.h"
 
 APLOG_USE_MODULE(http3);
 
@@ -93,11 +93,9 @@ h3_config *h3_config_merge(apr_pool_t *p, const h3_config *base, const h3_config
     return cfg;
 }
 
-apr_status_t h3_config_complete(server_rec *main_server, apr_pool_t *ptemp)
+apr_status_t h3_config_complete(server_rec *main_server)
 {
     const h3_config *main_cfg = h3_config_get(main_server);
-    apr_status_t rv = APR_SUCCESS;
-    apr_finfo_t finfo;
     server_rec *s;
     size_t i;
 
@@ -116,16 +114,9 @@ apr_status_t h3_config_complete(server_rec *main_server, apr_pool_t *ptemp)
         ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, main_server,
                      "H3MinWorkers (%d) is above H3MaxWorkers (%d)", main_cfg->min_workers,
                      main_cfg->max_workers);
-        rv = APR_EINVAL;
+        return APR_EINVAL;
     }
-    if (main_cfg->qlog_dir
-        && (apr_stat(&finfo, main_cfg->qlog_dir, APR_FINFO_TYPE, ptemp) != APR_SUCCESS
-            || finfo.filetype != APR_DIR)) {
-        ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, main_server,
-                     "H3QlogDir: %s is not a directory", main_cfg->qlog_dir);
-        rv = APR_ENOTDIR;
-    }
-    return rv;
+    return APR_SUCCESS;
 }
 
 void h3_config_each(const server_rec *s, const server_rec *other, apr_pool_t *p,
@@ -225,8 +216,9 @@ const char *h3_config_set_time(cmd_parms *cmd, void *dir, const char *arg)
     if (err) {
         return err;
     }
-    if (ap_timeout_parameter_parse(arg, &value, "s") != APR_SUCCESS || value < row->min
-        || value > row->max) {
+    /* The parser takes "soon" for no seconds. */
+    if (!apr_isdigit(*arg) || ap_timeout_parameter_parse(arg, &value, "s") != APR_SUCCESS
+        || value < row->min || value > row->max) {
         return apr_psprintf(cmd->pool,
                             "%s must be a time from %s to %s (such as 30, 30s, 500ms), "
                             "not '%s'",
@@ -241,14 +233,17 @@ const char *h3_config_set_qlog_dir(cmd_parms *cmd, void *dir, const char *arg)
 {
     h3_config *cfg = h3_config_get(cmd->server);
     const char *err = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    apr_finfo_t finfo;
 
     (void)dir;
     if (err) {
         return err;
     }
     cfg->qlog_dir = ap_server_root_relative(cmd->pool, arg);
-    if (!cfg->qlog_dir) {
-        return apr_pstrcat(cmd->pool, "H3QlogDir: invalid path '", arg, "'", NULL);
+    if (!cfg->qlog_dir
+        || apr_stat(&finfo, cfg->qlog_dir, APR_FINFO_TYPE, cmd->temp_pool) != APR_SUCCESS
+        || finfo.filetype != APR_DIR) {
+        return apr_psprintf(cmd->pool, "H3QlogDir: '%s' is not a directory", arg);
     }
     return NULL;
 }

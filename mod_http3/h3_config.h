@@ -57,11 +57,8 @@ h3_config *h3_config_get(const server_rec *s);
 h3_config *h3_config_create(apr_pool_t *p, server_rec *s);
 h3_config *h3_config_merge(apr_pool_t *p, const h3_config *base, const h3_config *add);
 
-/*
- * check_config: fills defaults in and sees what can only be seen when all is
- * read (H3MinWorkers above H3MaxWorkers, H3QlogDir that is none). Logs its errors.
- */
-apr_status_t h3_config_complete(server_rec *main_server, apr_pool_t *ptemp);
+/* check_config: fills defaults in. H3MinWorkers above H3MaxWorkers is logged and an error. */
+apr_status_t h3_config_complete(server_rec *main_server);
 
 /*
  * Calls fn for each numeric directive of `s`: its name, its merged value as

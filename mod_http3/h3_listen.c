@@ -360,12 +360,12 @@ static apr_status_t open_one(quic_listener **l, const h3_planned *planned, int n
     rv = quic_listener_open(l, &planned->addr, planned->tcp_port, planned->v6only, nslots, bufsize,
                             &what);
     if (rv != APR_SUCCESS) {
-        ap_log_error(
-            APLOG_MARK, APLOG_STARTUP | APLOG_CRIT, rv, s, "could not open UDP address %s (%s)%s",
-            quic_addr_str(str, &planned->addr), what,
-            rv == APR_FROM_OS_ERROR(EADDRINUSE) ? ": another program has it, maybe another server "
-                                                  "with HTTP/3"
-                                                : "");
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "could not open UDP address %s (%s)%s",
+                     quic_addr_str(str, &planned->addr), what,
+                     rv == APR_FROM_OS_ERROR(EADDRINUSE)
+                         ? ": another program has it, maybe another server "
+                           "with HTTP/3"
+                         : "");
     }
     return rv;
 }

@@ -232,7 +232,7 @@ static apr_status_t load_key(loading *l, const char *cert_file, const char *key_
     const char *directive = key_file ? "SSLCertificateKeyFile" : "SSLCertificateFile";
     const char *file = key_file ? key_file : cert_file;
     const char *what = NULL;
-    int asked = 0;
+    int asked = 0, unusable = 0;
     BIO *bio;
     apr_status_t rv = open_file(&bio, l, directive, file);
 
@@ -248,6 +248,7 @@ static apr_status_t load_key(loading *l, const char *cert_file, const char *key_
         what = "the private key is encrypted, and there is nobody to ask for its passphrase";
     }
     else if (!is_end_of_pem()) {
+        unusable = 1;
         what = apr_psprintf(l->pool, "the private key cannot be used (%s)", last_reason());
     }
     else if (key_file) {
@@ -256,7 +257,9 @@ static apr_status_t load_key(loading *l, const char *cert_file, const char *key_
     else {
         what = "no private key in it, and no SSLCertificateKeyFile goes with it";
     }
-    return fault(l, directive, file, what);
+    (void)fault(l, directive, file, what);
+    /* mod_ssl may have a use for a key that is whole; a file without any is a mistake. */
+    return asked || unusable ? APR_ENOTIMPL : APR_EGENERAL;
 }
 
 static apr_status_t check_key(loading *l, const char *cert_file, const char *directive,
@@ -270,13 +273,14 @@ static apr_status_t check_key(loading *l, const char *cert_file, const char *dir
     EVP_PKEY_free(public_key);
     if (!public_key || !classify_key(cert)) {
         X509_PUBKEY_get0_param(&algorithm, NULL, NULL, NULL, X509_get_X509_PUBKEY(cert->leaf));
-        return fault(l, "SSLCertificateFile", cert_file,
-                     apr_psprintf(l->pool, "a key of this type (%s) cannot be used",
-                                  OBJ_nid2ln(OBJ_obj2nid(algorithm))));
+        (void)fault(l, "SSLCertificateFile", cert_file,
+                    apr_psprintf(l->pool, "a key of this type (%s) cannot be used",
+                                 OBJ_nid2ln(OBJ_obj2nid(algorithm))));
+        return APR_ENOTIMPL;
     }
     if (!matches) {
         return fault(l, directive, key_file,
-                     apr_psprintf(l->pool, "the private key is not that of the certificate in %s",
+                     apr_psprintf(l->pool, "the private key does not match the certificate in %s",
                                   cert_file));
     }
     return APR_SUCCESS;

@@ -41,6 +41,7 @@ typedef struct quic_cert {
  * where that is NULL, from `cert_file` too, and appends the certificates of
  * `chain_file` (NULL: none) that are not there yet. On failure *whose_fault is a
  * sentence in `pool` that names directive and file. Never asks for a passphrase.
+ * APR_ENOTIMPL: OpenSSL might use this key, BoringSSL cannot (encrypted, its type).
  */
 apr_status_t quic_cert_load(quic_cert **cert, const char *cert_file, const char *key_file,
                             const char *chain_file, apr_pool_t *pool, const char **whose_fault);

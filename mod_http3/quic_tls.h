@@ -50,8 +50,8 @@ typedef struct quic_tls_host quic_tls_host;
  * Loads certificates and keys and builds the contexts, one per key type (RSA,
  * ECDSA, Ed25519). The host and its contexts are freed with `pool`. On failure
  * *whose_fault is a sentence fit for a log ("SSLCertificateKeyFile X: ...") in
- * `pool`: file not readable, key does not match, key type that cannot be used,
- * encrypted key.
+ * `pool`: file not readable, key does not match; APR_ENOTIMPL where mod_ssl
+ * might use the key and we cannot: its type, an encrypted one.
  */
 apr_status_t quic_tls_host_make(quic_tls_host **host, const quic_tls_host_spec *spec,
                                 apr_pool_t *pool, const char **whose_fault);
