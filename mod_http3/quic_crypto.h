@@ -51,9 +51,9 @@ void quic_crypto_ctx_init(struct ssl_ctx_st *ctx);
 void quic_crypto_attach(quic_crypto *qc, ngtcp2_conn *conn, struct ssl_st *ssl, int is_server);
 
 /*
- * The connection's local transport parameters have changed (ngtcp2_conn_set_local_transport_params):
- * gives the SSL the new ones. Only before the server's first flight, from inside the choice of the
- * host. 0 or -1.
+ * Gives the SSL this end's transport parameters as they are now. The callbacks do so at the right
+ * moment; to be called after ngtcp2_conn_set_local_transport_params, only before the server's
+ * first flight, from inside the choice of the host. 0 or -1.
  */
 int quic_crypto_set_local_params(quic_crypto *qc);
 

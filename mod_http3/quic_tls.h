@@ -39,9 +39,9 @@ typedef struct quic_tls_host_spec {
     const char *groups;             /* "X25519:P-256" for SSL_CTX_set1_curves_list, NULL: default */
     const uint8_t *sid_ctx;         /* trust domain for resumption, 1..32 bytes */
     size_t sid_ctx_len;
-    int tickets;                    /* SSLSessionTickets; 0: no session is resumed */
+    int tickets;                             /* SSLSessionTickets; 0: no session is resumed */
     const quic_tls_ticket_keys *ticket_keys; /* for all hosts the same */
-    void *server;                   /* the caller's, returned by quic_tls_host_server() */
+    void *server;                            /* the caller's, returned by quic_tls_host_server() */
 } quic_tls_host_spec;
 
 typedef struct quic_tls_host quic_tls_host;
@@ -85,14 +85,14 @@ const quic_tls_host *quic_tls_host_of(const struct ssl_st *ssl);
 
 /* What the handshake settled, for SSL_* variables and logs. */
 typedef struct quic_tls_info {
-    const char *protocol;   /* "TLSv1.3" */
-    const char *cipher;     /* OpenSSL's name: "TLS_AES_128_GCM_SHA256" ... */
-    int cipher_bits;        /* 128 or 256 */
-    const char *group;      /* "X25519" ... or NULL */
-    const char *sni;        /* as the client sent it, lower case; NULL if none */
+    const char *protocol; /* "TLSv1.3" */
+    const char *cipher;   /* OpenSSL's name: "TLS_AES_128_GCM_SHA256" ... */
+    int cipher_bits;      /* 128 or 256 */
+    const char *group;    /* "X25519" ... or NULL */
+    const char *sni;      /* lower case, without a trailing dot; NULL if none */
     int resumed;
     const quic_tls_host *host;
-    char session_id[65];    /* hexadecimal, "" if none */
+    char session_id[65]; /* hexadecimal, "" if none */
 } quic_tls_info;
 
 /* Strings are static or copied to `pool`. Only after the handshake. */
@@ -101,8 +101,9 @@ void quic_tls_get_info(const struct ssl_st *ssl, quic_tls_info *info, apr_pool_t
 /*
  * Values about certificates for SSL_SERVER_* variables: name without the
  * "SSL_SERVER_" prefix: "S_DN", "I_DN", "S_DN_CN", "M_SERIAL", "V_START",
- * "V_END", "A_KEY", "A_SIG", "M_VERSION", "CERT", "SAN_DNS_0"... NULL: no such value. In `pool`. `host`
- * and `ssl` as in quic_tls_host_cert_pem; safe on any thread with ssl NULL.
+ * "V_END", "A_KEY", "A_SIG", "M_VERSION", "CERT", "SAN_DNS_0"... NULL: no such
+ * value. In `pool`. Of the host's first certificate, which is the one that most
+ * clients are given: the cheapest key type. Safe on any thread.
  */
 const char *quic_tls_server_var(const quic_tls_host *host, const char *name, apr_pool_t *pool);
 

@@ -240,7 +240,8 @@ static quic_tls_host *make_host(const quic_tls_host_spec *spec)
 typedef struct hosts {
     const quic_tls_host *a, *b, *nameless;
     int asked;
-    char name[300]; /* "-" for a client that names none */
+    char name[300];     /* "-" for a client that names none */
+    quic_crypto *limit; /* the connection that learns its limits from the host, if any */
 } hosts;
 
 static const quic_tls_host *find_host(void *baton, const char *sni)
@@ -249,6 +250,13 @@ static const quic_tls_host *find_host(void *baton, const char *sni)
 
     ++h->asked;
     apr_cpystrn(h->name, sni ? sni : "-", sizeof(h->name));
+    if (h->limit) {
+        ngtcp2_transport_params params = *ngtcp2_conn_get_local_transport_params(h->limit->conn);
+
+        params.initial_max_data = 333333;
+        is_int(ngtcp2_conn_set_local_transport_params(h->limit->conn, &params), 0, "own limits");
+        is_int(quic_crypto_set_local_params(h->limit), 0, "are given to TLS");
+    }
     if (!sni) {
         return h->nameless;
     }
@@ -548,6 +556,21 @@ static void test_handshake(hosts *h)
     is_int(p.tickets, 2, "tickets");
     ok(SSL_get_ciphers(p.server.ssl) == NULL, "the handshake's configuration is shed");
     ok(SSL_get_session(p.server.ssl) != NULL, "but not what was negotiated");
+    SSL_SESSION_free(finish(&p));
+}
+
+/* A virtual host has limits of its own, which the client must be told. */
+static void test_limits_of_host(hosts *h)
+{
+    client_options opt = { .sni = "a.example" };
+    pair p;
+
+    h->limit = &p.server.crypto;
+    handshake(&p, h, &opt);
+    h->limit = NULL;
+    ok(completed(&p), "a handshake whose host changes the transport parameters");
+    is_int(ngtcp2_conn_get_remote_transport_params(p.client.conn)->initial_max_data, 333333,
+           "as the client sees them");
     SSL_SESSION_free(finish(&p));
 }
 
@@ -1051,8 +1074,9 @@ static void test_endless_hello(hosts *hosts)
 
 /* ---- files ---- */
 
-static void fault(const char *cert, const char *key, const char *chain, const char *file,
-                  const char *what)
+/* APR_ENOTIMPL where only this TLS library has no use for a file that is whole. */
+static void fault(apr_status_t status, const char *cert, const char *key, const char *chain,
+                  const char *file, const char *what)
 {
     quic_tls_host_spec spec;
     quic_tls_host *host = NULL;
@@ -1061,8 +1085,8 @@ static void fault(const char *cert, const char *key, const char *chain, const ch
     default_spec(&spec, NULL, cert);
     spec.key_files = list(key, NULL, NULL);
     spec.chain_file = chain;
-    ok(quic_tls_host_make(&host, &spec, pool, &whose_fault) != APR_SUCCESS && !host, "refused: %s",
-       what);
+    is_int(quic_tls_host_make(&host, &spec, pool, &whose_fault), status, "refused: %s", what);
+    ok(!host, "no host");
     if (!whose_fault) {
         fail("a sentence");
         return;
@@ -1104,28 +1128,29 @@ static void test_faults(void)
     char passphrase[] = "geheim";
     const char *cert = pki.rsa_cert_file, *file;
 
-    fault(path_of("none.crt"), NULL, NULL, "none.crt", "No such file");
-    fault(cert, path_of("none.key"), NULL, "none.key", "No such file");
-    fault(cert, pki.rsa_key_file, path_of("none.chain"), "none.chain", "No such file");
-    fault(pki.rsa_key_file, NULL, NULL, "rsa.key", "no certificate in PEM form");
-    fault(dir, NULL, NULL, dir, "no certificate in PEM form");
-    fault(write_pem("empty", "", NULL, NULL, NULL, NULL), NULL, NULL, "empty", "no certificate");
-    fault(write_pem("damaged", damaged, NULL, NULL, NULL, NULL), NULL, NULL, "damaged",
-          "certificate is damaged");
-    fault(cert, NULL, NULL, "rsa.crt", "no SSLCertificateKeyFile goes with it");
-    fault(cert, cert, NULL, "rsa.crt", "no private key in PEM form");
-    fault(cert, pki.ec_file, NULL, "ec.pem", "not that of the certificate in");
-    fault(pki.ec_file, pki.other_file, NULL, "other.pem", "not that of the certificate in");
+    fault(APR_ENOENT, path_of("none.crt"), NULL, NULL, "none.crt", "No such file");
+    fault(APR_ENOENT, cert, path_of("none.key"), NULL, "none.key", "No such file");
+    fault(APR_ENOENT, cert, pki.rsa_key_file, path_of("none.chain"), "none.chain", "No such file");
+    fault(APR_EGENERAL, pki.rsa_key_file, NULL, NULL, "rsa.key", "no certificate in PEM form");
+    fault(APR_EGENERAL, dir, NULL, NULL, dir, "no certificate in PEM form");
+    fault(APR_EGENERAL, write_pem("empty", "", NULL, NULL, NULL, NULL), NULL, NULL, "empty",
+          "no certificate");
+    fault(APR_EGENERAL, write_pem("damaged", damaged, NULL, NULL, NULL, NULL), NULL, NULL,
+          "damaged", "certificate is damaged");
+    fault(APR_EGENERAL, cert, NULL, NULL, "rsa.crt", "no SSLCertificateKeyFile goes with it");
+    fault(APR_EGENERAL, cert, cert, NULL, "rsa.crt", "no private key in PEM form");
+    fault(APR_EGENERAL, cert, pki.ec_file, NULL, "ec.pem", "the certificate in");
+    fault(APR_EGENERAL, pki.ec_file, pki.other_file, NULL, "other.pem", "the certificate in");
     file = write_pem("secret.key", NULL, NULL, NULL, pki.rsa_key, passphrase);
-    fault(cert, file, NULL, "secret.key", "the private key is encrypted");
+    fault(APR_ENOTIMPL, cert, file, NULL, "secret.key", "the private key is encrypted");
     file = write_pem("secret.pem", NULL, pki.rsa, NULL, pki.rsa_key, passphrase);
-    fault(file, NULL, NULL, "secret.pem", "the private key is encrypted");
+    fault(APR_ENOTIMPL, file, NULL, NULL, "secret.pem", "the private key is encrypted");
     file = write_pem("ed448.key", ed448, NULL, NULL, NULL, NULL);
-    fault(cert, file, NULL, "ed448.key", "the private key cannot be used");
+    fault(APR_ENOTIMPL, cert, file, NULL, "ed448.key", "the private key cannot be used");
     file = write_pem("pss.pem", pss, NULL, NULL, pki.rsa_key, NULL);
-    fault(file, NULL, NULL, "pss.pem", "cannot be used");
+    fault(APR_ENOTIMPL, file, NULL, NULL, "pss.pem", "cannot be used");
     file = write_pem("half.chain", damaged, NULL, NULL, NULL, NULL);
-    fault(cert, pki.rsa_key_file, file, "half.chain", "of the chain is damaged");
+    fault(APR_EGENERAL, cert, pki.rsa_key_file, file, "half.chain", "of the chain is damaged");
 }
 
 static void test_unusable_curve(void)
@@ -1133,7 +1158,7 @@ static void test_unusable_curve(void)
     EVP_PKEY *key = make_ec(NID_secp224r1);
     X509 *cert = make_cert(key, "a.example");
 
-    fault(write_pem("p224.pem", NULL, cert, NULL, key, NULL), NULL, NULL, "p224.pem",
+    fault(APR_ENOTIMPL, write_pem("p224.pem", NULL, cert, NULL, key, NULL), NULL, NULL, "p224.pem",
           "cannot be used");
     X509_free(cert);
     EVP_PKEY_free(key);
@@ -1309,6 +1334,7 @@ int main(int argc, char **argv)
     }
     else {
         test_handshake(&h);
+        test_limits_of_host(&h);
         test_alpn(&h);
         test_names(&h);
         test_key_types(&keys);
