@@ -207,6 +207,10 @@ void quic_accept_datagram(quic_env *env, quic_listener *listener, const quic_dat
     int rv;
 
     QUIC_STATS_ADD(env->stats, datagrams_in, 1);
+    if (dg->len == 0) {
+        drop(env); /* ngtcp2 asserts that there is a byte */
+        return;
+    }
     rv = ngtcp2_pkt_decode_version_cid(&vc, dg->data, dg->len, QUIC_CID_LEN);
     if (rv != 0 && rv != NGTCP2_ERR_VERSION_NEGOTIATION) {
         drop(env);
