@@ -110,7 +110,7 @@ listen_lines() {
         '*') echo "Listen $DEMO_PORT https" ;;
         *:*)
             # A container often has no IPv6.
-            [ ! -s /proc/net/if_inet6 ] || echo "Listen [$addr]:$DEMO_PORT https" ;;
+            ! grep -q . /proc/net/if_inet6 2>/dev/null || echo "Listen [$addr]:$DEMO_PORT https" ;;
         *) echo "Listen $addr:$DEMO_PORT https" ;;
         esac
     done
@@ -148,7 +148,7 @@ write_site() {
     cp -R "$top/demo/cgi-bin" "$DEMO_DIR/cgi-bin"
     make_tiles
     make_large_file
-    run "making a test CA and a certificate" make_certificates
+    run "looking after the test CA and certificate" make_certificates
     # Any user may read the CA's certificate; the keys are readable by their owner only.
     chmod 755 "$DEMO_DIR" "$DEMO_DIR/run" "$DEMO_DIR/tls"
     chmod -R a+rX "$DEMO_DIR/htdocs" "$DEMO_DIR/cgi-bin"
@@ -242,10 +242,12 @@ what_to_type() {
     fi
     cat <<END
 
-Chromium (learns of HTTP/3 from the first answer: load the page twice):
+Chromium (it learns of HTTP/3 from the first answer: load the page twice):
   chromium ${no_sandbox}--user-data-dir=/tmp/h3-demo-profile \\
     --ignore-certificate-errors-spki-list=$(spki_hash) \\
-    $DEMO_URL
+    --origin-to-force-quic-on=$DEMO_HOST:1 $DEMO_URL
+(The second flag trusts the test certificate. The third forces nothing, as nobody serves port 1, but
+without it Chromium uses no HTTP/3 with a CA of one's own.)
 
 $curl_note
   curl --http3-only --cacert $DEMO_CA -i ${DEMO_URL}cgi-bin/hello
