@@ -60,7 +60,7 @@ void h3_report_notice(server_rec *main_server, apr_pool_t *p)
     }
 }
 
-/* Only those that speak TLS: of the others nobody expects it. */
+/* Only those that speak TLS: of the others nobody expects it. httpd's list is last to first. */
 static const char *without(server_rec *main_server, apr_pool_t *p)
 {
     const char *list = "";
@@ -70,8 +70,8 @@ static const char *without(server_rec *main_server, apr_pool_t *p)
         const h3_config *cfg = h3_config_get(s);
 
         if (cfg->off_reason && h3_ssl_config_enabled(s)) {
-            list = apr_pstrcat(p, list, *list ? ", " : "", h3_hosts_name(s, p), " (because ",
-                               cfg->off_reason, ")", NULL);
+            list = apr_pstrcat(p, h3_hosts_name(s, p), " (because ", cfg->off_reason, ")",
+                               *list ? ", " : "", list, NULL);
         }
     }
     return list;
@@ -216,8 +216,8 @@ static long sysctl_value(const char *name, apr_pool_t *p)
     long value = -1;
     apr_file_t *f;
 
-    if (apr_file_open(&f, apr_pstrcat(p, "/proc/sys/net/core/", name, NULL), APR_FOPEN_READ,
-                      APR_FPROT_OS_DEFAULT, p)
+    if (apr_file_open(&f, apr_pstrcat(p, "/proc/sys/net/core/", name, NULL),
+                      APR_FOPEN_READ | APR_FOPEN_BUFFERED, APR_FPROT_OS_DEFAULT, p)
         == APR_SUCCESS) {
         if (apr_file_gets(line, sizeof(line), f) == APR_SUCCESS) {
             value = strtol(line, NULL, 10);
