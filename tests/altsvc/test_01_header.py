@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Header mode: which responses carry one Alt-Svc field, whose it is, and which carry none."""
+import os
 import socket
 import threading
 
@@ -181,6 +182,7 @@ def expected_status(name, status, version):
     return STATUS_IN_1_1.get(name, status) if version == "1.1" else status
 
 
+@pytest.mark.sanitize
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name, request_, status", ROWS, ids=[r[0] for r in ROWS])
 def test_one_field_and_it_is_ours(httpd, version, name, request_, status):
@@ -321,3 +323,35 @@ def test_every_response_of_a_connection(httpd, version):
             assert fields_of(conn.request("GET", "/always/file.txt")) == [ADMIN]
             assert fields_of(conn.request("GET", "/small.txt")) == [OURS]
             assert fields_of(conn.request("GET", "/nothing-here")) == [OURS]
+
+
+def test_a_cache_keeps_no_value(make_httpd, raw_backend):
+    """What is stored has neither the backend's field nor ours; each answer gets today's."""
+    httpd = make_httpd(altsvc=True, modules=("cache", "cache_disk"))
+    include, store = httpd.path("conf", "value"), httpd.path("cache")
+    os.mkdir(store)
+    os.chmod(store, 0o777)
+    content.write(include, 'AltSvc h3=":1"\n')
+    httpd.vhost("h3.test", """
+        Include %s
+        CacheRoot %s
+        CacheEnable disk /
+        CacheDefaultExpire 3600
+        CacheIgnoreNoLastMod on
+        CacheDetailHeader on
+        ProxyPass /raw/ http://127.0.0.1:%d/
+    """ % (include, store, raw_backend.port))
+    httpd.start()
+    for path in ("/small.txt", "/raw/own"):
+        response = httpd.fetch("1.1", path)
+        assert response.get("x-cache-detail").startswith('"cache miss'), response
+        assert fields_of(response) == ['h3=":1"; ma=86400']
+    content.write(include, 'AltSvc h3=":2"\n')
+    httpd.graceful()
+    for path in ("/small.txt", "/raw/own"):
+        response = httpd.fetch("1.1", path)
+        assert response.get("x-cache-detail").startswith('"cache hit'), response
+        assert fields_of(response) == ['h3=":2"; ma=86400']
+    stored = b"".join(open(os.path.join(folder, name), "rb").read()
+                      for folder, _, names in os.walk(store) for name in names)
+    assert b"Content-Length" in stored and b"h3=" not in stored

@@ -83,6 +83,7 @@ def frames_and_fields(httpd, name, path="/small.txt", **options):
     return conn.altsvc, [v for r in responses for v in r.get_all("alt-svc")]
 
 
+@pytest.mark.sanitize
 @pytest.mark.parametrize("name, value", [
     ("h3.test", SELF), ("alias.h3.test", SELF), ("localhost", SELF), ("any.h3.test", SELF),
     ("two.h3.test", OTHER), ("clear.h3.test", "clear")])
@@ -112,6 +113,7 @@ def test_the_port_that_clients_call(httpd):
     assert frames_and_fields(httpd, "mapped.h3.test") == ([("https://mapped.h3.test", SELF)], [])
 
 
+@pytest.mark.sanitize
 def test_siblings(httpd):
     """Each with what its own virtual host says; none that is off or that no certificate covers."""
     frames, fields = frames_and_fields(httpd, "family.h3.test")

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from h3test.wait import until
+
 MANUAL = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "mod_altsvc.md")
 
 MISTAKES = [
@@ -214,6 +216,8 @@ def manual_example(httpd):
 def test_the_manuals_example(make_httpd):
     httpd = make_httpd(altsvc=True)
     httpd.add(manual_example(httpd)).start()
+    until(lambda: httpd.fetch("1.1", sni="www.example.org").get("alt-svc"), 20,
+          "HTTP/3 is advertised")
     auto = 'h3=":%d"; ma=3600' % httpd.port
 
     def h2(name, path="/"):

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AltSvc auto: what mod_http3 really serves, on the port that is really open, and nothing else."""
+import re
+
+import pytest
+
+from h3test.response import ConnectionEnded
+from h3test.wait import until
+
+VERSIONS = ("1.1", "2", "3")
+
+
+def value_of(httpd, version="2", **options):
+    return httpd.fetch(version, "/small.txt", **options).get_all("alt-svc")
+
+
+def serving(httpd, **options):
+    """Until a child serves QUIC: not before does anything say so."""
+    until(lambda: value_of(httpd, **options), 20, "HTTP/3 is advertised")
+    return httpd
+
+
+@pytest.fixture(scope="module")
+def httpd(make_httpd):
+    httpd = make_httpd(altsvc=True)
+    httpd.other_port, httpd.lone_port = httpd.new_port(), httpd.new_port()
+    httpd.add("AltSvc auto\nAltSvcMaxAge 300\n"
+              "Listen %d\nListen %d" % (httpd.other_port, httpd.lone_port))
+    httpd.vhost("h3.test")
+    httpd.vhost("tcp.h3.test", protocols="h2 http/1.1")
+    httpd.vhost("mapped.h3.test", "AltSvcPort 443\nAltSvcHost edge.h3.test\nAltSvcPersist on")
+    httpd.vhost("more.h3.test", "AltSvc h3=\"near.h3.test:1\";ma=5 auto h2=\"far.h3.test:2\"")
+    httpd.vhost("frame.h3.test", "AltSvcMode frame\nAltSvcOrigins h3.test tcp.h3.test")
+    httpd.vhost("other.h3.test", port=httpd.other_port)
+    httpd.vhost("lone.h3.test", port=httpd.lone_port, protocols="h2 http/1.1")
+    return serving(httpd.start(), sni="h3.test")
+
+
+def auto(port, host=""):
+    return 'h3="%s:%d"; ma=300' % (host, port)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_port_that_is_open(httpd, version):
+    assert value_of(httpd, version, sni="h3.test") == [auto(httpd.port)]
+    assert value_of(httpd, version, sni="other.h3.test", port=httpd.other_port) == [
+        auto(httpd.other_port)]
+
+
+@pytest.mark.parametrize("version", ("1.1", "2"))
+def test_nothing_for_a_virtual_host_without_http3(httpd, version):
+    assert value_of(httpd, version, sni="tcp.h3.test") == []
+    assert value_of(httpd, version, sni="lone.h3.test", port=httpd.lone_port) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_the_outside_calls(httpd, version):
+    assert value_of(httpd, version, sni="mapped.h3.test") == [
+        'h3="edge.h3.test:443"; ma=300; persist=1']
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_among_other_alternatives(httpd, version):
+    assert value_of(httpd, version, sni="more.h3.test") == [
+        'h3="near.h3.test:1"; ma=5, %s, h2="far.h3.test:2"; ma=300' % auto(httpd.port)]
+
+
+def test_by_frame(httpd):
+    with httpd.h2(sni="frame.h3.test") as conn:
+        assert conn.request("GET", "/small.txt").get("alt-svc") is None
+    assert conn.altsvc == [("https://%s:%d" % (name, httpd.port), auto(httpd.port))
+                           for name in ("frame.h3.test", "h3.test")]
+    for version in ("1.1", "3"):
+        assert value_of(httpd, version, sni="frame.h3.test") == [auto(httpd.port)]
+
+
+def test_errors_over_every_protocol(httpd):
+    for version in VERSIONS:
+        for path in ("/nothing-here", "/dir", "/%zz"):
+            response = httpd.fetch(version, path)
+            assert response.status >= 300
+            assert response.get_all("alt-svc") == [auto(httpd.port)], (version, path)
+
+
+def test_never_before_it_is_served(make_httpd):
+    """From the first answer on it is nothing or the truth; the first that says it can be believed
+    at once."""
+    for _ in range(5):
+        httpd = make_httpd(altsvc=True)
+        httpd.vhost("h3.test", "AltSvc auto")
+        httpd.start()
+        said = until(lambda: value_of(httpd, "1.1"), 20, "HTTP/3 is advertised")
+        assert httpd.fetch("3", "/small.txt", timeout=3).status == 200
+        assert said == ['h3=":%d"; ma=86400' % httpd.port]
+        httpd.stop()
+
+
+def test_other_sockets_than_tcp(make_httpd):
+    """H3Listen opens another port instead; the alternative is that one."""
+    httpd = make_httpd(altsvc=True)
+    udp = httpd.new_port()
+    httpd.add("H3Listen %d %d" % (udp, httpd.port))
+    httpd.vhost("h3.test", "AltSvc auto\nAltSvcMaxAge 300")
+    serving(httpd.start())
+    assert value_of(httpd, "1.1") == [auto(udp)]
+    assert value_of(httpd, "3", port=udp) == [auto(udp)]
+
+
+def test_a_restart_that_takes_it_away(make_httpd):
+    """Header and frame follow the configuration: first a value, then another, clear, nothing."""
+    httpd = make_httpd(altsvc=True)
+    include = httpd.path("conf", "value")
+
+    def say(text):
+        with open(include, "w") as file:
+            file.write(text)
+    say("AltSvc auto\nProtocols h3 h2 http/1.1\n")
+    httpd.vhost("h3.test", "Include %s" % include, protocols=False)
+    httpd.vhost("frame.h3.test", "Include %s\nAltSvcMode frame" % include, protocols=False)
+    serving(httpd.start())
+
+    def all_say(value, versions=("1.1", "2", "3")):
+        for version in versions:
+            assert value_of(httpd, version) == ([value] if value else [])
+        with httpd.h2(sni="frame.h3.test") as conn:
+            assert conn.request("GET", "/small.txt").get_all("alt-svc") == []
+            assert [v for _, v in conn.altsvc] == ([value] if value else [])
+    all_say('h3=":%d"; ma=86400' % httpd.port)
+    say("AltSvc auto\nAltSvcPort 443\nProtocols h3 h2 http/1.1\n")
+    httpd.graceful()
+    until(lambda: value_of(httpd) == ['h3=":443"; ma=86400'], 20, "the new value")
+    all_say('h3=":443"; ma=86400')
+    say("AltSvc clear\nProtocols h3 h2 http/1.1\n")
+    httpd.graceful()
+    until(lambda: value_of(httpd) == ["clear"], 20, "clear")
+    all_say("clear")
+    say("AltSvc auto\nProtocols h2 http/1.1\n")
+    httpd.graceful()
+    until(lambda: value_of(httpd) == [], 20, "nothing")
+    all_say(None, ("1.1", "2"))
+    with pytest.raises((TimeoutError, ConnectionEnded)):
+        httpd.fetch("3", "/small.txt", timeout=2)
+
+
+def test_prefork_has_no_http3_to_advertise(make_httpd):
+    httpd = make_httpd(altsvc=True, mpm="prefork", without=("http2",), protocols="h3 http/1.1")
+    httpd.vhost("h3.test", "AltSvc auto")
+    httpd.vhost("hand.h3.test", "AltSvc h3=\"edge.h3.test:443\"")
+    httpd.start()
+    for _ in range(5):
+        assert value_of(httpd, "1.1") == []
+        assert value_of(httpd, "1.1", sni="hand.h3.test") == ['h3="edge.h3.test:443"; ma=86400']
+
+
+@pytest.mark.parametrize("mpm", ("event", "worker"))
+@pytest.mark.parametrize("order", ("before", "after"))
+def test_load_order_and_mpm(make_httpd, mpm, order):
+    httpd = make_httpd(altsvc=True, mpm=mpm, order=order)
+    httpd.vhost("h3.test", "AltSvc auto")
+    httpd.vhost("frame.h3.test", "AltSvc auto\nAltSvcMode frame")
+    serving(httpd.start())
+    value = 'h3=":%d"; ma=86400' % httpd.port
+    for version in VERSIONS:
+        assert value_of(httpd, version) == [value]
+    with httpd.h2(sni="frame.h3.test") as conn:
+        assert conn.request("GET", "/small.txt").get("alt-svc") is None
+    assert conn.altsvc == [("https://frame.h3.test:%d" % httpd.port, value)]
+
+
+@pytest.mark.parametrize("order", ("before", "after"))
+def test_the_report_of_both_modules(make_httpd, order):
+    """mod_http3 first, whichever was loaded first, and no section twice."""
+    httpd = make_httpd(altsvc=True, order=order)
+    httpd.add("AltSvc auto")
+    httpd.vhost("h3.test", aliases=("www.h3.test",))
+    httpd.vhost("tcp.h3.test", protocols="h2 http/1.1")
+    httpd.vhost("mapped.h3.test:443", "AltSvcPort 8443")
+    code, output = httpd.configtest("-D", "DUMP_HTTP3")
+    assert code == 0
+    headings = re.findall(r"^\S.*\(mod_\w+\).*:$", output, re.M)
+    assert headings[-1] == "Alternative services (mod_altsvc), over TLS only:"
+    assert len(set(headings)) == len(headings) > 1
+    text = output[output.index(headings[-1]):]
+    port = httpd.port
+    for line in ('    Alt-Svc: h3=":%d"; ma=86400' % port,
+                 '    DNS: _%d._https.h3.test. 3600 IN HTTPS 1 . alpn="h3,h2"' % port,
+                 '    DNS: _%d._https.www.h3.test. 3600 IN HTTPS 1 . alpn="h3,h2"' % port,
+                 "    Alt-Svc: nothing (no h3 in its Protocols)",
+                 '    DNS: _%d._https.tcp.h3.test. 3600 IN HTTPS 1 . alpn="h2"' % port,
+                 '    Alt-Svc: h3=":8443"; ma=86400',
+                 '    DNS: mapped.h3.test. 3600 IN HTTPS 1 . alpn="h3" port=8443 no-default-alpn',
+                 '    DNS: mapped.h3.test. 3600 IN HTTPS 2 . alpn="h2"'):
+        assert line + "\n" in text, line
