@@ -234,8 +234,10 @@ static int prepare(h3_txn *txn, request_rec *r)
 /* Sets the_request and what follows from it, also where the request is refused: for the log. */
 static int parse(request_rec *r, const h3_head *head)
 {
-    const char *line = apr_pstrcat(r->pool, head->method && *head->method ? head->method : "-", " ",
-                                   head->path && *head->path ? head->path : "/", " HTTP/3.0", NULL);
+    const char *method = head->method && *head->method ? head->method : "-";
+    const char *target = strcmp(method, "CONNECT") == 0 ? head->authority : head->path;
+    const char *line =
+        apr_pstrcat(r->pool, method, " ", target && *target ? target : "/", " HTTP/3.0", NULL);
     int good;
 
     r->the_request = apr_pstrdup(r->pool, line);
