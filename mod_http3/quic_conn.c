@@ -18,6 +18,8 @@ APLOG_USE_MODULE(http3);
 #define CIDS_MAX 64
 /* A closing connection answers its 1st, 2nd, 4th, 8th ... packet. RFC 9000 section 10.2.1 */
 #define CLOSE_ANSWER_MAX 0x10000u
+/* 3 PTOs of a fast path are milliseconds: late packets would meet a stateless reset then. */
+#define CLOSE_MIN (1 * NGTCP2_SECONDS)
 
 static int on_recv_stream_data(ngtcp2_conn *nc, uint32_t flags, int64_t stream_id, uint64_t offset,
                                const uint8_t *data, size_t len, void *user, void *stream_user);
@@ -726,7 +728,7 @@ static void count_state(quic_conn *conn, int add)
 static void enter(quic_conn *conn, quic_conn_state state)
 {
     quic_env *env = conn->env;
-    uint64_t pto;
+    uint64_t pto, wait;
 
     ap_assert(state > conn->state); /* states only go forward */
     count_state(conn, -1);
@@ -745,7 +747,8 @@ static void enter(quic_conn *conn, quic_conn_state state)
                       state == QUIC_CONN_CLOSING ? "closing" : "closed by the client",
                       (apr_uint64_t)((env->now - conn->born) / NGTCP2_MILLISECONDS));
         let_go(conn);
-        if (conn->cids && quic_timer_set(&env->timers, &conn->timer, env->now + 3 * pto) == 0) {
+        wait = 3 * pto > CLOSE_MIN ? 3 * pto : CLOSE_MIN;
+        if (conn->cids && quic_timer_set(&env->timers, &conn->timer, env->now + wait) == 0) {
             break;
         }
         conn->state = QUIC_CONN_DEAD;
