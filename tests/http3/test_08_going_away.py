@@ -48,9 +48,11 @@ def in_the_request_body(conn, dice):
     fields = dice.choice([[], [("content-length", "500000")]])
     stream = conn.open("POST", path, fields, end_stream=False)
     for _ in range(dice.randint(0, 12)):
+        if stream.stop_code is not None:
+            return stream       # the server has answered without the body: no more is sent
         stream.send(b"b" * dice.randint(1, 20000))
         conn.turn(0.005)
-    if dice.random() < 0.3:
+    if dice.random() < 0.3 and stream.stop_code is None:
         stream.raw(frame(DATA, b"x" * 1000)[:dice.randint(1, 900)])
     return stream
 
