@@ -48,7 +48,6 @@ static int on_stream_close(ngtcp2_conn *quic, uint32_t flags, int64_t id, uint64
                            void *stream);
 static int on_stream_reset(ngtcp2_conn *quic, int64_t id, uint64_t size, uint64_t code, void *user,
                            void *stream);
-static int on_stop_sending(ngtcp2_conn *quic, int64_t id, uint64_t code, void *user, void *stream);
 static int on_more_credit(ngtcp2_conn *quic, int64_t id, uint64_t max, void *user, void *stream);
 static int on_stateless_reset(ngtcp2_conn *quic, const ngtcp2_pkt_stateless_reset2 *sr, void *user);
 static int on_new_cid(ngtcp2_conn *quic, ngtcp2_cid *cid, ngtcp2_stateless_reset_token *token,
@@ -176,7 +175,6 @@ static void set_callbacks(ngtcp2_callbacks *cb)
     cb->acked_stream_data_offset = on_acked;
     cb->stream_close = on_stream_close;
     cb->stream_reset = on_stream_reset;
-    cb->stream_stop_sending = on_stop_sending;
     cb->extend_max_stream_data = on_more_credit;
     cb->recv_stateless_reset2 = on_stateless_reset;
     cb->get_new_connection_id2 = on_new_cid;
@@ -293,6 +291,10 @@ static void send_packets(load_conn *c)
         if (n <= 0) {
             break;
         }
+        if (env->opts->rebind && c->state == LOAD_CONN_CONFIRMED
+            && c->sent_since_rebind >= (uint64_t)env->opts->rebind) {
+            rebind(c);
+        }
         done = load_sock_send(c->fd, &c->local, &c->remote, pi.ecn, buffer, (size_t)n, segsize,
                               env->opts->loss, env->stat);
         c->sent_since_rebind += ((size_t)n + segsize - 1) / segsize;
@@ -306,10 +308,6 @@ static void send_packets(load_conn *c)
         return;
     }
     ngtcp2_conn_update_pkt_tx_time(c->quic, env->now);
-    if (env->opts->rebind && c->state == LOAD_CONN_CONFIRMED && !c->unsent_len
-        && c->sent_since_rebind >= (uint64_t)env->opts->rebind) {
-        rebind(c);
-    }
     set_timer(c);
 }
 
@@ -350,7 +348,9 @@ static int flush_unsent(load_conn *c)
 
 /*
  * As a NAT does it: the datagrams come from another port from now on, and the
- * connection knows nothing of it. RFC 9000 section 9.3.3
+ * connection knows nothing of it. Only with something to send at hand: a server
+ * that hears nothing from the new port can but talk to the old one.
+ * RFC 9000 section 9.3.3
  */
 static void rebind(load_conn *c)
 {
@@ -521,10 +521,11 @@ static int on_acked(ngtcp2_conn *quic, int64_t id, uint64_t offset, uint64_t len
 static int on_stream_close(ngtcp2_conn *quic, uint32_t flags, int64_t id, uint64_t code, void *user,
                            void *stream)
 {
-    int has_code = !!(flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET);
-
     (void)quic;
-    return load_http_closed(&((load_conn *)user)->http, id, has_code ? &code : NULL, stream);
+    if (!(flags & NGTCP2_STREAM_CLOSE_FLAG_APP_ERROR_CODE_SET)) {
+        code = NGHTTP3_H3_NO_ERROR;
+    }
+    return load_http_closed(&((load_conn *)user)->http, id, code, stream);
 }
 
 static int on_stream_reset(ngtcp2_conn *quic, int64_t id, uint64_t size, uint64_t code, void *user,
@@ -533,13 +534,6 @@ static int on_stream_reset(ngtcp2_conn *quic, int64_t id, uint64_t size, uint64_
     (void)quic;
     (void)size;
     return load_http_reset(&((load_conn *)user)->http, id, code, stream);
-}
-
-static int on_stop_sending(ngtcp2_conn *quic, int64_t id, uint64_t code, void *user, void *stream)
-{
-    (void)quic;
-    (void)stream;
-    return load_http_stop_sending(&((load_conn *)user)->http, id, code);
 }
 
 static int on_more_credit(ngtcp2_conn *quic, int64_t id, uint64_t max, void *user, void *stream)

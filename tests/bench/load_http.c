@@ -25,6 +25,8 @@ typedef struct load_stream {
     load_again what;
     int status;
     int ended;       /* the whole response is here */
+    int was_reset;   /* by either side */
+    int stopped;     /* by the peer's STOP_SENDING */
     int parked;      /* closed in QUIC, its field section still waits for QPACK */
     int turned_away; /* by GOAWAY or H3_REQUEST_REJECTED */
     uint64_t begun;
@@ -43,6 +45,7 @@ static void count_end(load_stream *s);
 static int repeat(load_http *h, const load_again *what);
 static void give_credit_to(load_http *h, load_stream *s);
 static int close_parked(load_http *h);
+static void stopped(load_http *h, int64_t id);
 
 /* nghttp3 callbacks */
 static int on_stream_close(nghttp3_conn *conn, int64_t id, uint64_t code, void *user, void *stream);
@@ -337,7 +340,7 @@ ngtcp2_ssize load_http_write_pkt(load_http *h, ngtcp2_path *path, ngtcp2_pkt_inf
             continue;
         }
         if (len == NGTCP2_ERR_STREAM_SHUT_WR || len == NGTCP2_ERR_STREAM_NOT_FOUND) {
-            nghttp3_conn_shutdown_stream_write(h->h3, id);
+            stopped(h, id);
             continue;
         }
         if (id >= 0 && taken >= 0 && (len >= 0 || len == NGTCP2_ERR_WRITE_MORE)
@@ -348,6 +351,18 @@ ngtcp2_ssize load_http_write_pkt(load_http *h, ngtcp2_path *path, ngtcp2_pkt_inf
         if (len != NGTCP2_ERR_WRITE_MORE) {
             return len;
         }
+    }
+}
+
+/* ngtcp2 answers STOP_SENDING by itself, and says so only when more is to be sent. */
+static void stopped(load_http *h, int64_t id)
+{
+    load_stream *s = ngtcp2_conn_get_stream_user_data(h->quic, id);
+
+    nghttp3_conn_shutdown_stream_write(h->h3, id);
+    if (s && !s->was_reset && !s->stopped) {
+        s->stopped = 1;
+        ++h->stat->stopped;
     }
 }
 
@@ -391,6 +406,9 @@ int load_http_reset(load_http *h, int64_t id, uint64_t code, load_stream *s)
         fail(h, rv);
         return NGTCP2_ERR_CALLBACK_FAILURE;
     }
+    if (s) {
+        s->was_reset = 1;
+    }
     if (s && !s->ended) {
         s->turned_away |= code == NGHTTP3_H3_REQUEST_REJECTED;
         /* No answer will come: there is nobody to send the rest of the body to. */
@@ -399,29 +417,20 @@ int load_http_reset(load_http *h, int64_t id, uint64_t code, load_stream *s)
     return 0;
 }
 
-int load_http_stop_sending(load_http *h, int64_t id, uint64_t code)
-{
-    load_stat_code(&h->stat->stops, code);
-    if (h->h3) {
-        nghttp3_conn_shutdown_stream_write(h->h3, id);
-    }
-    return 0;
-}
-
 /*
  * A response may be here to its end before the QPACK instructions that it needs.
  * nghttp3 forgets a stream that is closed then, so it hears of it later.
  */
-int load_http_closed(load_http *h, int64_t id, const uint64_t *code, load_stream *s)
+int load_http_closed(load_http *h, int64_t id, uint64_t code, load_stream *s)
 {
     int rv;
 
-    if (s && !s->ended && !code) {
+    if (s && !s->ended && !s->was_reset) {
         s->parked = 1;
         ++h->nparked;
         return 0;
     }
-    rv = h->h3 ? nghttp3_conn_close_stream(h->h3, id, code ? *code : NGHTTP3_H3_NO_ERROR) : 0;
+    rv = h->h3 ? nghttp3_conn_close_stream(h->h3, id, code) : 0;
     if (rv && rv != NGHTTP3_ERR_STREAM_NOT_FOUND) {
         fail(h, rv);
         return NGTCP2_ERR_CALLBACK_FAILURE;
@@ -437,7 +446,7 @@ static int close_parked(load_http *h)
         next = s->next;
         if (s->parked && s->ended) {
             --h->nparked;
-            if (load_http_closed(h, s->id, NULL, s)) {
+            if (load_http_closed(h, s->id, NGHTTP3_H3_NO_ERROR, s)) {
                 return -1;
             }
         }
@@ -588,9 +597,12 @@ static int on_end_stream(nghttp3_conn *conn, int64_t id, void *user, void *strea
 static int on_stop_sending(nghttp3_conn *conn, int64_t id, uint64_t code, void *user, void *stream)
 {
     load_http *h = user;
+    load_stream *s = stream;
 
     (void)conn;
-    (void)stream;
+    if (s) {
+        s->was_reset = 1;
+    }
     return ngtcp2_conn_shutdown_stream_read(h->quic, 0, id, code) ? NGHTTP3_ERR_CALLBACK_FAILURE
                                                                   : 0;
 }
@@ -598,9 +610,12 @@ static int on_stop_sending(nghttp3_conn *conn, int64_t id, uint64_t code, void *
 static int on_reset_stream(nghttp3_conn *conn, int64_t id, uint64_t code, void *user, void *stream)
 {
     load_http *h = user;
+    load_stream *s = stream;
 
     (void)conn;
-    (void)stream;
+    if (s) {
+        s->was_reset = 1;
+    }
     return ngtcp2_conn_shutdown_stream_write(h->quic, 0, id, code) ? NGHTTP3_ERR_CALLBACK_FAILURE
                                                                    : 0;
 }
@@ -618,7 +633,7 @@ static int on_goaway(nghttp3_conn *conn, int64_t id, void *user)
     h->goaway = id;
     for (s = h->streams; s; s = s->next) {
         if (s->id >= id && !s->ended && !s->turned_away) {
-            s->turned_away = 1;
+            s->turned_away = s->was_reset = 1;
             ngtcp2_conn_shutdown_stream(h->quic, 0, s->id, NGHTTP3_H3_REQUEST_CANCELLED);
         }
     }

@@ -64,8 +64,7 @@ int load_http_recv(load_http *h, int64_t id, const uint8_t *data, size_t len, in
 int load_http_acked(load_http *h, int64_t id, uint64_t len);
 int load_http_unblock(load_http *h, int64_t id);
 int load_http_reset(load_http *h, int64_t id, uint64_t code, struct load_stream *s);
-int load_http_stop_sending(load_http *h, int64_t id, uint64_t code);
-int load_http_closed(load_http *h, int64_t id, const uint64_t *code, struct load_stream *s);
+int load_http_closed(load_http *h, int64_t id, uint64_t code, struct load_stream *s);
 
 /* 1 if requests are running, or may still be begun on this or another connection. */
 int load_http_has_work(const load_http *h);

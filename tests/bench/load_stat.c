@@ -177,8 +177,7 @@ static void json_requests(const load_stat *st)
     }
     printf("}, ");
     json_codes("resets", &st->resets);
-    printf(", ");
-    json_codes("stops", &st->stops);
+    printf(", \"stopped\": %" PRIu64, st->stopped);
 }
 
 static void json_responses(const load_stat *st)
@@ -271,7 +270,9 @@ static void print_text(load_stat *st)
         }
     }
     text_codes("RESET_STREAM", &st->resets);
-    text_codes("STOP_SENDING", &st->stops);
+    if (st->stopped) {
+        printf("STOP_SENDING: %" PRIu64 "\n", st->stopped);
+    }
     text_codes("transport CONNECTION_CLOSE", &st->transport_closes);
     text_codes("application CONNECTION_CLOSE", &st->app_closes);
     text_times("connect", &st->connect_time);

@@ -43,8 +43,9 @@ typedef struct load_stat {
     uint64_t cut;      /* unfinished at the end of --timeout; also in `failed` */
     uint64_t informational;
     uint64_t status[600];
-    load_codes resets, stops; /* RESET_STREAM, STOP_SENDING of the peer */
-    uint64_t body, upload;    /* bytes: received; sent and acknowledged */
+    load_codes resets;     /* RESET_STREAM of the peer */
+    uint64_t stopped;      /* request bodies that the peer did not want to the end */
+    uint64_t body, upload; /* bytes: received; sent and acknowledged */
 
     uint64_t opened, connected, confirmed, resumed, goaway, replaced;
     uint64_t conn_failed; /* before the handshake was over */
