@@ -2,6 +2,7 @@
 
 #include "altsvc_report.h"
 
+#include "apr_lib.h"
 #include "apr_strings.h"
 #include "http_core.h"
 #include "http_protocol.h"
@@ -129,19 +130,38 @@ static void print_value(apr_pool_t *p, apr_file_t *out, const altsvc_config_t *c
     }
 }
 
-/* A DNS name can carry it as a target, an ALPN value as it is written. */
-static int fits_dns(apr_pool_t *p, const altsvc_alt_t *alt)
+/*
+ * A record's target is a name; its protocols have a list's and a string's own characters
+ * escaped.
+ */
+static int fits_dns(const altsvc_alt_t *alt)
 {
-    return alt->host[0] != '['
-           && strspn(alt->host, "0123456789.") <= strlen(alt->host) - !!*alt->host
-           && !strpbrk(alt->protocol, ",\\\"") && altsvc_value_protocol_id(p, alt->protocol);
+    const char *c;
+
+    for (c = alt->protocol; *c; c++) {
+        if (!apr_isgraph(*c) || strchr(",\\\"", *c)) {
+            return 0;
+        }
+    }
+    return *alt->host == '\0'
+           || (*alt->host != '[' && strspn(alt->host, "0123456789.") < strlen(alt->host));
 }
 
-/* Collects into `*here` the protocols at the origin's own place; the others are `records`. */
-static void sort_alternatives(apr_pool_t *p, const altsvc_config_t *conf, const char **here,
-                              apr_array_header_t *records)
+/* Adds a protocol to a list with commas, once. */
+static const char *add_protocol(apr_pool_t *p, const char *list, const char *protocol)
+{
+    if (strstr(apr_pstrcat(p, ",", list, ",", NULL), apr_pstrcat(p, ",", protocol, ",", NULL))) {
+        return list;
+    }
+    return *list ? apr_pstrcat(p, list, ",", protocol, NULL) : protocol;
+}
+
+/* Collects in `records` what is elsewhere; the protocols at the origin's own place. */
+static const char *sort_alternatives(apr_pool_t *p, const altsvc_config_t *conf,
+                                     apr_array_header_t *records)
 {
     int i, own_port = origin_port(conf->server);
+    const char *here = "";
 
     for (i = 0; conf->alts && i < conf->alts->nelts; i++) {
         altsvc_alt_t alt = APR_ARRAY_IDX(conf->alts, i, altsvc_alt_t);
@@ -150,20 +170,19 @@ static void sort_alternatives(apr_pool_t *p, const altsvc_config_t *conf, const 
             alt.port = altsvc_config_auto_port(conf, NULL);
             alt.host = conf->host ? conf->host : "";
         }
-        if (!alt.port || !fits_dns(p, &alt)) {
+        if (!alt.port || !fits_dns(&alt)) {
             continue;
         }
         if (!*alt.host && alt.port == own_port) {
-            *here = **here ? apr_pstrcat(p, *here, ",", alt.protocol, NULL) : alt.protocol;
-            continue;
+            here = add_protocol(p, here, alt.protocol);
         }
-        APR_ARRAY_PUSH(records, const char *) =
-            apr_psprintf(p, "%s%s alpn=\"%s\" port=%d no-default-alpn", *alt.host ? alt.host : "",
-                         ".", alt.protocol, alt.port);
+        else {
+            APR_ARRAY_PUSH(records, const char *) = apr_psprintf(
+                p, "%s. alpn=\"%s\" port=%d no-default-alpn", alt.host, alt.protocol, alt.port);
+        }
     }
-    if (ap_is_allowed_protocol(NULL, NULL, conf->server, "h2") && !strstr(*here, "h2")) {
-        *here = **here ? apr_pstrcat(p, *here, ",h2", NULL) : "h2";
-    }
+    return ap_is_allowed_protocol(NULL, NULL, conf->server, "h2") ? add_protocol(p, here, "h2")
+                                                                  : here;
 }
 
 static void print_name(apr_pool_t *p, apr_file_t *out, const altsvc_config_t *conf,
@@ -187,13 +206,13 @@ static void print_records(apr_pool_t *p, apr_file_t *out, const altsvc_config_t 
 {
     apr_array_header_t *records = apr_array_make(p, 4, sizeof(const char *));
     const server_rec *s = conf->server;
-    const char *here = "";
+    const char *here;
     int i;
 
     if (!s->server_hostname) {
         return;
     }
-    sort_alternatives(p, conf, &here, records);
+    here = sort_alternatives(p, conf, records);
     APR_ARRAY_PUSH(records, const char *) =
         *here ? apr_pstrcat(p, ". alpn=\"", here, "\"", NULL) : ".";
     print_name(p, out, conf, s->server_hostname, records);

@@ -302,7 +302,7 @@ static const char *check_name(apr_pool_t *p, const char *name)
             return apr_psprintf(p, "%s is no host name", quote(p, name, strlen(name)));
         }
     }
-    if (c == name || c - name > 253) {
+    if (label == 0 || c - name > 253) {
         return apr_psprintf(p, "%s is no host name", quote(p, name, strlen(name)));
     }
     return NULL;

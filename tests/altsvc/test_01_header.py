@@ -275,6 +275,17 @@ def test_no_field_in_interim_responses(httpd, version):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_interim_responses_one_after_the_other(httpd, version):
+    with httpd.client(version) as conn:
+        for path, interim in (("/raw/early", [103]), ("/small.txt", []), ("/raw/early", [103]),
+                              ("/raw/early", [103]), ("/raw/own", [])):
+            response = conn.request("GET", path)
+            assert response.status == 200 and fields_of(response) == [OURS]
+            assert [status for status, _ in response.interim] == interim
+            assert all("alt-svc" not in dict(fields) for _, fields in response.interim)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_off(httpd, version):
     for path, status in (("/small.txt", 200), ("/nothing-here", 404), ("/raw/own", 200),
                          ("/dir", 301), ("/set/file.txt", 200)):

@@ -98,6 +98,7 @@ static const struct {
     { "h3=\"a b:443\"", "'a b' is no host name" },
     { "h3=\"a..b:443\"", "'a..b' is no host name" },
     { "h3=\".a:443\"", "'.a' is no host name" },
+    { "h3=\"a.:443\"", "'a.' is no host name" },
     { "h3=\"*.a:443\"", "'*.a' is no host name" },
     { "h3=\"user@a:443\"", "'user@a' is no host name" },
     { "h3=\"https://a:443\"", "'https://a' is no host name" },
