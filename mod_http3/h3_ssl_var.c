@@ -99,7 +99,7 @@ static const char *answer(apr_pool_t *p, const h3_connrec *cr, const char *name)
         { "CIPHER", tls->cipher },
         { "CIPHER_EXPORT", "false" },
         { "COMPRESS_METHOD", "NULL" }, /* TLS 1.3 has none. RFC 8446 section 4.1.2 */
-        { "SECURE_RENEG", "false" },   /* nor this. RFC 8446 section 4.1.2 */
+        { "SECURE_RENEG", "true" },    /* nor this, but OpenSSL says so of TLS 1.3 too */
         { "SESSION_ID", tls->session_id },
         { "SESSION_RESUMED", tls->resumed ? "Resumed" : "Initial" },
         { "TLS_SNI", tls->sni },

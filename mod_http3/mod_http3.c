@@ -20,7 +20,8 @@
 #include "h3_ssl.h"
 #include "h3_ssl_config.h"
 
-static int started; /* this process runs an I/O thread */
+static int started;  /* this process runs an I/O thread */
+static int stopping; /* and has been told to end; atomic */
 
 static void *create_server(apr_pool_t *p, server_rec *s);
 static void *merge_server(apr_pool_t *p, void *base, void *add);
@@ -65,7 +66,7 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
     (void)plog;
     (void)ptemp;
-    started = 0;
+    started = stopping = 0;
     h3_ssl_config_reset(pconf);
     h3_ssl_pre_config(pconf);
     return OK;
@@ -153,6 +154,7 @@ static void child_stopping(apr_pool_t *pchild, int graceful)
 {
     (void)pchild;
     if (started) {
+        __atomic_store_n(&stopping, 1, __ATOMIC_RELAXED);
         h3_child_stopping(graceful);
     }
 }
@@ -173,12 +175,19 @@ static int fixups(request_rec *r)
 
 /* ---- what other modules may ask ---- */
 
+/* A child that has just been started claims its slot in a moment; Initials wait for it. */
+static int accepts(const h3_retained *r)
+{
+    return quic_route_live(r->route) > 0
+           || (started && !__atomic_load_n(&stopping, __ATOMIC_RELAXED));
+}
+
 static apr_port_t http3_alt_port(const conn_rec *c, const server_rec *s)
 {
     const h3_retained *r = h3_retained_get();
     const h3_config *cfg = h3_config_get(s);
 
-    if (!r || cfg->off_reason || !cfg->tls_host || !quic_route_live(r->route)) {
+    if (!r || cfg->off_reason || !cfg->tls_host || !accepts(r)) {
         return 0;
     }
     return h3_listen_port_for(c->local_addr);
