@@ -20,9 +20,8 @@ APLOG_USE_MODULE(http3);
 #define CONN_REC_SLACK 256
 /* What a pool keeps for the next request instead of giving it back to the system. */
 #define C2_MAX_FREE (256 * 1024)
-/* Blocks that wait for their next request; a worker looks at some places round its own. */
+/* Blocks that wait for their next request. Those of responses on their way are not among them. */
 #define FREE_SLOTS 128
-#define FREE_LOOK 8
 /* How long the memory of a late c2 rests. */
 #define REST_TIME apr_time_from_sec(60)
 /* Rows of the scoreboard: see bind_row(). */
@@ -267,13 +266,16 @@ static void destroy_block(h3_c2 *c2)
     free(c2);
 }
 
-/* Without a lock: a place is emptied and filled by one atomic operation each. */
+/*
+ * Without a lock: a place is emptied and filled by one atomic operation each, and a worker
+ * begins to look at its own.
+ */
 static h3_c2 *take_block(int index)
 {
     h3_c2 *c2;
     int i;
 
-    for (i = 0; i < FREE_LOOK; i++) {
+    for (i = 0; i < FREE_SLOTS; i++) {
         h3_c2 **place = &child.free[(index + i) % FREE_SLOTS];
 
         if (__atomic_load_n(place, __ATOMIC_RELAXED)
@@ -289,10 +291,13 @@ static void give_block(h3_c2 *c2, int index)
     h3_c2 *none;
     int i;
 
-    for (i = 0; i < FREE_LOOK; i++) {
+    for (i = 0; i < FREE_SLOTS; i++) {
+        h3_c2 **place = &child.free[(index + i) % FREE_SLOTS];
+
         none = NULL;
-        if (__atomic_compare_exchange_n(&child.free[(index + i) % FREE_SLOTS], &none, c2, 0,
-                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+        if (!__atomic_load_n(place, __ATOMIC_RELAXED)
+            && __atomic_compare_exchange_n(place, &none, c2, 0, __ATOMIC_ACQ_REL,
+                                           __ATOMIC_RELAXED)) {
             return;
         }
     }
