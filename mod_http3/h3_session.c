@@ -507,6 +507,14 @@ static int session_extend(void *app, int64_t stream_id)
     return nghttp3_conn_unblock_stream(ss->h3, stream_id) == 0 ? 0 : -1;
 }
 
+/* nghttp3 refuses PRIORITY_UPDATE for a stream that the client may not open. RFC 9218 section 7.2 */
+static void session_extend_streams(void *app, uint64_t max)
+{
+    h3_session *ss = app;
+
+    nghttp3_conn_set_max_client_streams_bidi(ss->h3, max);
+}
+
 static int session_acked(void *app, int64_t stream_id, uint64_t len)
 {
     h3_session *ss = app;
@@ -840,6 +848,7 @@ const quic_app_ops h3_session_ops = {
     .stream_stop_sending = session_stop_sending,
     .stream_close = session_stream_close,
     .extend_max_stream_data = session_extend,
+    .extend_max_streams = session_extend_streams,
     .write_pkt = session_write_pkt,
     .migrated = session_migrated,
     .shutdown = session_shutdown,

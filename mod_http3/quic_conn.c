@@ -33,6 +33,7 @@ static int on_stream_stop_sending(ngtcp2_conn *nc, int64_t stream_id, uint64_t e
                                   void *stream_user);
 static int on_extend_max_stream_data(ngtcp2_conn *nc, int64_t stream_id, uint64_t max, void *user,
                                      void *stream_user);
+static int on_extend_max_streams(ngtcp2_conn *nc, uint64_t max, void *user);
 static int on_handshake_completed(ngtcp2_conn *nc, void *user);
 static int on_tx_key(ngtcp2_conn *nc, ngtcp2_encryption_level level, void *user);
 static int on_new_cid(ngtcp2_conn *nc, ngtcp2_cid *cid, ngtcp2_stateless_reset_token *token,
@@ -74,6 +75,7 @@ static void fill_callbacks(ngtcp2_callbacks *cb)
     cb->stream_reset = on_stream_reset;
     cb->stream_stop_sending = on_stream_stop_sending;
     cb->extend_max_stream_data = on_extend_max_stream_data;
+    cb->extend_max_remote_streams_bidi = on_extend_max_streams;
     cb->handshake_completed = on_handshake_completed;
     cb->recv_tx_key = on_tx_key;
     cb->get_new_connection_id2 = on_new_cid;
@@ -306,6 +308,17 @@ static int on_extend_max_stream_data(ngtcp2_conn *nc, int64_t stream_id, uint64_
 
     (void)nc, (void)max, (void)stream_user;
     return conn->app ? result(conn->env->app->extend_max_stream_data(conn->app, stream_id)) : 0;
+}
+
+static int on_extend_max_streams(ngtcp2_conn *nc, uint64_t max, void *user)
+{
+    quic_conn *conn = user;
+
+    (void)nc;
+    if (conn->app) {
+        conn->env->app->extend_max_streams(conn->app, max);
+    }
+    return 0;
 }
 
 static int on_handshake_completed(ngtcp2_conn *nc, void *user)

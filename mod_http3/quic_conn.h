@@ -43,6 +43,8 @@ typedef struct quic_app_ops {
     int (*stream_stop_sending)(void *app, int64_t stream_id, uint64_t error);
     int (*stream_close)(void *app, uint32_t flags, int64_t stream_id, uint64_t error);
     int (*extend_max_stream_data)(void *app, int64_t stream_id);
+    /* The client may open so many request streams, counted from the first. */
+    void (*extend_max_streams)(void *app, uint64_t max);
     /* Writes one packet, as ngtcp2_write_pkt. */
     ngtcp2_ssize (*write_pkt)(void *app, ngtcp2_path *path, ngtcp2_pkt_info *pi, uint8_t *dest,
                               size_t destlen, ngtcp2_tstamp ts);
