@@ -47,7 +47,7 @@ struct h3_workers {
 static apr_status_t start_locked(h3_workers *ws);
 static void join_locked(worker_slot *slot);
 static worker_slot *wake_locked(h3_workers *ws);
-static h3_job *take_locked(h3_workers *ws);
+static h3_job *take_locked(h3_workers *ws, int *help);
 static int sleep_locked(h3_workers *ws, worker_slot *slot);
 static void unlink_idle_locked(h3_workers *ws, worker_slot *slot);
 static void *APR_THREAD_FUNC worker_main(apr_thread_t *thread, void *data);
@@ -255,24 +255,29 @@ static worker_slot *wake_locked(h3_workers *ws)
     return slot;
 }
 
-static h3_job *take_locked(h3_workers *ws)
+/*
+ * *help: another worker is wanted. A short job is soon done, so one more job waits for this very
+ * worker: the finish of one request and the beginning of the next often come together.
+ */
+static h3_job *take_locked(h3_workers *ws, int *help)
 {
-    job_queue *q =
-        ws->queue[H3_JOB_SHORT].first ? &ws->queue[H3_JOB_SHORT] : &ws->queue[H3_JOB_REQUEST];
+    job_queue *shorts = &ws->queue[H3_JOB_SHORT], *requests = &ws->queue[H3_JOB_REQUEST];
+    job_queue *q = shorts->first ? shorts : requests;
     h3_job *job = q->first;
 
+    *help = 0;
     if (job) {
         q->first = job->next;
         if (!q->first) {
             q->last = NULL;
         }
+        *help = shorts->first || requests->first;
+        if (*help && q == shorts) {
+            *help = shorts->first != shorts->last || requests->first != requests->last
+                    || (shorts->first && requests->first);
+        }
     }
     return job;
-}
-
-static int has_job_locked(const h3_workers *ws)
-{
-    return ws->queue[H3_JOB_SHORT].first || ws->queue[H3_JOB_REQUEST].first;
 }
 
 /* ---- the threads ---- */
@@ -282,14 +287,15 @@ static void *APR_THREAD_FUNC worker_main(apr_thread_t *thread, void *data)
     worker_slot *slot = data, *woken;
     h3_workers *ws = slot->pub.workers;
     h3_job *job;
+    int help;
 
     slot->pub.thread = thread;
     pthread_mutex_lock(&ws->lock);
     ws->waking--;
     for (;;) {
-        if ((job = take_locked(ws))) {
+        if ((job = take_locked(ws, &help))) {
             /* One wakes the next, as far as there is work: pushing costs one wake-up at most. */
-            woken = has_job_locked(ws) && ws->waking == 0 ? wake_locked(ws) : NULL;
+            woken = help && ws->waking == 0 ? wake_locked(ws) : NULL;
             ws->busy++;
             pthread_mutex_unlock(&ws->lock);
             if (woken) {
