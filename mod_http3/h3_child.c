@@ -24,8 +24,13 @@ APLOG_USE_MODULE(http3);
 /* Datagrams of one socket in one turn, so that timers and other sockets get theirs. */
 #define RECV_BUDGET 256
 #define NSEC_PER_SEC 1000000000ull
-/* Workers that run on after the drain: their requests are cut, they get so long to notice. */
-#define ABORT_SECONDS 2
+#define NSEC_PER_MSEC 1000000ull
+/*
+ * Workers that run on after the drain: their requests are cut, they get so long
+ * to notice; hardly any time when the parent waits for us (SIGTERM, restart).
+ */
+#define ABORT_MS 2000
+#define ABORT_NOW_MS 300
 
 typedef enum {
     CHILD_STARTING, /* the MPM is not running yet, or no slot is free */
@@ -68,6 +73,11 @@ static uint64_t monotonic(void)
 
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t abort_ms(void)
+{
+    return stop_now ? ABORT_NOW_MS : ABORT_MS;
 }
 
 /* ---- slot and sockets ---- */
@@ -293,7 +303,7 @@ static void enter(h3_child *ch, child_state state)
         break;
     case CHILD_ABORTING:
         close_all(ch);
-        ch->deadline = ch->env.now + ABORT_SECONDS * NSEC_PER_SEC;
+        ch->deadline = ch->env.now + abort_ms() * NSEC_PER_MSEC;
         break;
     default:
         break;
@@ -383,8 +393,8 @@ static apr_status_t wait_for_end(void *data)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 
     h3_child_stopping(1);
-    until = monotonic() + (uint64_t)ch->conf->graceful_timeout * 1000
-            + (ABORT_SECONDS + 1) * NSEC_PER_SEC;
+    until =
+        monotonic() + (uint64_t)ch->conf->graceful_timeout * 1000 + 2 * ABORT_MS * NSEC_PER_MSEC;
     for (;;) {
         left = (int)((int64_t)(until - monotonic()) / 1000000);
         if (left <= 0 || poll(&pfd, 1, left) > 0) {
@@ -393,7 +403,7 @@ static apr_status_t wait_for_end(void *data)
     }
     if (pfd.revents & POLLIN) {
         apr_thread_join(&rv, ch->thread);
-        h3_workers_shutdown(ch->streams.workers, apr_time_from_sec(stop_now ? 1 : ABORT_SECONDS));
+        h3_workers_shutdown(ch->streams.workers, apr_time_from_msec((int)abort_ms()));
     }
     return APR_SUCCESS;
 }
