@@ -279,6 +279,7 @@ static void send_packets(load_conn *c)
     ngtcp2_pkt_info pi;
     ngtcp2_ssize n = 0;
     size_t segsize, done = 0;
+    double loss = env->opts->loss;
 
     if (load_http_begin(&c->http)) {
         broken(c, NGTCP2_ERR_CALLBACK_FAILURE);
@@ -294,9 +295,11 @@ static void send_packets(load_conn *c)
         if (env->opts->rebind && c->state == LOAD_CONN_CONFIRMED
             && c->sent_since_rebind >= (uint64_t)env->opts->rebind) {
             rebind(c);
+            loss = 0; /* or the server would never hear of the new port */
         }
         done = load_sock_send(c->fd, &c->local, &c->remote, pi.ecn, buffer, (size_t)n, segsize,
-                              env->opts->loss, env->stat);
+                              loss, env->stat);
+        loss = env->opts->loss;
         c->sent_since_rebind += ((size_t)n + segsize - 1) / segsize;
         if (done < (size_t)n && keep_unsent(c, buffer + done, (size_t)n - done, segsize, pi.ecn)) {
             n = NGTCP2_ERR_NOMEM;
