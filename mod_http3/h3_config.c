@@ -112,8 +112,8 @@ apr_status_t h3_config_complete(server_rec *main_server)
     if (main_cfg->min_workers && main_cfg->max_workers
         && main_cfg->min_workers > main_cfg->max_workers) {
         ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, main_server,
-                     "H3MinWorkers (%d) is above H3MaxWorkers (%d)", main_cfg->min_workers,
-                     main_cfg->max_workers);
+                     APLOGNO(20102) "H3MinWorkers (%d) is above H3MaxWorkers (%d)",
+                     main_cfg->min_workers, main_cfg->max_workers);
         return APR_EINVAL;
     }
     return APR_SUCCESS;

@@ -48,8 +48,8 @@ apr_status_t h3_hosts_check(server_rec *main_server, apr_pool_t *pconf, apr_pool
     }
     if (without_threads) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,
-                     "HTTP/3 is off with the prefork MPM, whose modules need not be thread safe: "
-                     "use event or worker");
+                     APLOGNO(20109) "HTTP/3 is off with the prefork MPM, whose modules need "
+                                    "not be thread safe: use event or worker");
     }
     if (rv == APR_SUCCESS) {
         rv = h3_listen_plan(main_server, pconf);
@@ -93,8 +93,9 @@ static const char *first_reason(server_rec *s, apr_pool_t *pconf)
 
     /* Plain virtual hosts inherit Protocols as often as not: nothing to warn of. */
     if (reason && culprit) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "HTTP/3 is off for %s: %s (%s:%d)",
-                     h3_hosts_name(s, pconf), reason, culprit->file, culprit->line);
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     APLOGNO(20110) "HTTP/3 is off for %s: %s (%s:%d)", h3_hosts_name(s, pconf),
+                     reason, culprit->file, culprit->line);
     }
     return reason;
 }
@@ -134,17 +135,17 @@ static apr_status_t check_certificates(server_rec *s, apr_pool_t *pconf, apr_poo
     place = place_of(fault, cfg->ssl, ptemp);
     if (rv == APR_ENOTIMPL) {
         cfg->off_reason = apr_pstrdup(pconf, fault);
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "HTTP/3 is off for %s: %s%s",
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, APLOGNO(20111) "HTTP/3 is off for %s: %s%s",
                      h3_hosts_name(s, ptemp), fault, place);
         return APR_SUCCESS;
     }
     if (APR_STATUS_IS_EACCES(rv) && geteuid() != 0) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     "HTTP/3 for %s: only root can check this: %s%s", h3_hosts_name(s, ptemp),
-                     fault, place);
+                     APLOGNO(20112) "HTTP/3 for %s: only root can check this: %s%s",
+                     h3_hosts_name(s, ptemp), fault, place);
         return APR_SUCCESS;
     }
-    ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s, "HTTP/3 for %s: %s%s",
+    ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s, APLOGNO(20113) "HTTP/3 for %s: %s%s",
                  h3_hosts_name(s, ptemp), fault, place);
     return APR_EGENERAL;
 }
@@ -186,7 +187,8 @@ static void warn_of_denials(server_rec *main_server)
         const h3_ssl_setting *setting = APR_ARRAY_IDX(denied, i, const h3_ssl_setting *);
 
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,
-                     "%s %s (%s:%d): HTTP/3 cannot do this in a directory and denies access there",
+                     APLOGNO(20114) "%s %s (%s:%d): HTTP/3 cannot do this in a directory and "
+                                    "denies access there",
                      setting->directive, setting->value, setting->file, setting->line);
     }
 }
@@ -224,7 +226,7 @@ static void load_one(server_rec *s, h3_retained *retained, apr_pool_t *pconf)
     cfg->tls_host = host;
     if (rv != APR_SUCCESS) {
         cfg->off_reason = fault ? fault : "its certificate cannot be loaded";
-        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s, "HTTP/3 is off for %s: %s",
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, APLOGNO(20115) "HTTP/3 is off for %s: %s",
                      h3_hosts_name(s, pconf), cfg->off_reason);
     }
 }
@@ -250,16 +252,17 @@ static void load_ticket_keys(server_rec *main_server, h3_retained *retained, apr
         }
         if (used) {
             ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                         "SSLSessionTicketKeyFile %s (%s:%d) is not used for HTTP/3, which has one "
-                         "for all virtual hosts: %s",
+                         APLOGNO(20116) "SSLSessionTicketKeyFile %s (%s:%d) is not used for "
+                                        "HTTP/3, which has one "
+                                        "for all virtual hosts: %s",
                          setting->value, setting->file, setting->line, used->value);
             continue;
         }
         used = setting;
         if (quic_tls_ticket_keys_load(&fresh, setting->value, p, &fault) != APR_SUCCESS) {
             ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                         "HTTP/3 seals tickets with a key of its "
-                         "own: %s (%s:%d)",
+                         APLOGNO(20117) "HTTP/3 seals tickets with a key of its "
+                                        "own: %s (%s:%d)",
                          fault, setting->file, setting->line);
         }
         else if (memcmp(&fresh.key[0], &retained->ticket_keys.key[0], sizeof(fresh.key[0])) != 0) {

@@ -22,6 +22,7 @@ static int host_is_on(const h3_planned *planned, const server_rec *s);
 static int family_works(int family);
 static apr_status_t plan_h3listen(const h3_listen *l, server_rec *main_server, apr_pool_t *p);
 static void plan_tcp(apr_pool_t *p);
+static void warn_of_idle(const h3_listen *l, server_rec *main_server);
 static int is_planned(const quic_addr *addr);
 static int anybody_is_served(const h3_planned *planned, server_rec *main_server);
 static int dual_stack_is_planned(apr_port_t port);
@@ -56,6 +57,9 @@ apr_status_t h3_listen_plan(server_rec *main_server, apr_pool_t *pconf)
         if (anybody_is_served(planned, main_server)) {
             APR_ARRAY_IDX(plan, kept++, const h3_planned *) = planned;
         }
+        else if (cfg->listens->nelts) {
+            warn_of_idle(APR_ARRAY_IDX(cfg->listens, i, h3_listen *), main_server);
+        }
     }
     plan->nelts = kept;
 
@@ -73,6 +77,23 @@ apr_status_t h3_listen_plan(server_rec *main_server, apr_pool_t *pconf)
         }
     }
     return APR_SUCCESS;
+}
+
+/* Where nobody wants HTTP/3 at all there is nothing to warn of. */
+static void warn_of_idle(const h3_listen *l, server_rec *main_server)
+{
+    server_rec *s = main_server;
+
+    while (s && h3_config_get(s)->off_reason) {
+        s = s->next;
+    }
+    if (s) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,
+                     APLOGNO(20103) "H3Listen %d (%s:%d) is not opened: no virtual host with "
+                                    "HTTP/3 has TCP port "
+                                    "%d on this address",
+                     l->port, l->directive->filename, l->directive->line_num, l->tcp_port);
+    }
 }
 
 const apr_array_header_t *h3_listen_planned(void)
@@ -117,6 +138,30 @@ static int host_is_on(const h3_planned *planned, const server_rec *s)
     return 0;
 }
 
+const char *h3_listen_without_udp(server_rec *main_server, apr_pool_t *p)
+{
+    const char *list = "";
+    const ap_listen_rec *lr;
+    char str[QUIC_ADDR_STRLEN];
+    int i;
+
+    for (lr = ap_listeners; lr; lr = lr->next) {
+        const h3_planned tcp = { from_sockaddr(lr->bind_addr), 0, lr->bind_addr->port };
+
+        for (i = 0; i < plan->nelts; ++i) {
+            const h3_planned *planned = APR_ARRAY_IDX(plan, i, const h3_planned *);
+
+            if (planned->tcp_port == tcp.tcp_port && covers(&planned->addr, lr->bind_addr)) {
+                break;
+            }
+        }
+        if (i == plan->nelts && anybody_is_served(&tcp, main_server)) {
+            list = apr_pstrcat(p, list, *list ? ", " : "", quic_addr_str(str, &tcp.addr), NULL);
+        }
+    }
+    return list;
+}
+
 static int anybody_is_served(const h3_planned *planned, server_rec *main_server)
 {
     server_rec *s;
@@ -142,8 +187,8 @@ static apr_status_t plan_h3listen(const h3_listen *l, server_rec *main_server, a
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, rv, main_server,
-                     "H3Listen (%s:%d): address %s cannot be used", l->directive->filename,
-                     l->directive->line_num, addr);
+                     APLOGNO(20104) "H3Listen (%s:%d): address %s cannot be used",
+                     l->directive->filename, l->directive->line_num, addr);
         return rv;
     }
     planned->addr = from_sockaddr(sa);
@@ -283,7 +328,7 @@ apr_status_t h3_listen_open(server_rec *main_server)
         if (plan->nelts) {
             rv = APR_FROM_OS_ERROR(errno);
             ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_CRIT, rv, main_server,
-                         "no shared memory for HTTP/3's slots");
+                         APLOGNO(20105) "no shared memory for HTTP/3's slots");
         }
         return rv;
     }
@@ -360,12 +405,12 @@ static apr_status_t open_one(quic_listener **l, const h3_planned *planned, int n
     rv = quic_listener_open(l, &planned->addr, planned->tcp_port, planned->v6only, nslots, bufsize,
                             &what);
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "could not open UDP address %s (%s)%s",
-                     quic_addr_str(str, &planned->addr), what,
-                     rv == APR_FROM_OS_ERROR(EADDRINUSE)
-                         ? ": another program has it, maybe another server "
-                           "with HTTP/3"
-                         : "");
+        ap_log_error(
+            APLOG_MARK, APLOG_CRIT, rv, s, APLOGNO(20106) "could not open UDP address %s (%s)%s",
+            quic_addr_str(str, &planned->addr), what,
+            rv == APR_FROM_OS_ERROR(EADDRINUSE) ? ": another program has it, maybe another server "
+                                                  "with HTTP/3"
+                                                : "");
     }
     return rv;
 }
@@ -376,9 +421,10 @@ static void warn_of_the_kernel(const h3_retained *r, int wanted, server_rec *s)
     int i;
 
     if (!quic_route_is_steered(r->route)) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     "the kernel refuses SO_ATTACH_REUSEPORT_CBPF: only one child at a time "
-                     "serves HTTP/3");
+        ap_log_error(
+            APLOG_MARK, APLOG_WARNING, 0, s,
+            APLOGNO(20107) "the kernel refuses SO_ATTACH_REUSEPORT_CBPF: only one child at a time "
+                           "serves HTTP/3");
     }
     for (i = 0; i < r->nlisteners; ++i) {
         const quic_listener *l = r->listeners[i];
@@ -386,8 +432,8 @@ static void warn_of_the_kernel(const h3_retained *r, int wanted, server_rec *s)
 
         if (small || l->sndbuf < wanted) {
             ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                         "the %s buffer of UDP %s has %d bytes, H3SocketBufferSize is %d: raise "
-                         "net.core.%s",
+                         APLOGNO(20108) "the %s buffer of UDP %s has %d bytes, "
+                                        "H3SocketBufferSize is %d: raise net.core.%s",
                          small ? "receive" : "send", quic_addr_str(str, &l->addr),
                          small ? l->rcvbuf : l->sndbuf, wanted, small ? "rmem_max" : "wmem_max");
         }

@@ -31,6 +31,9 @@ const apr_array_header_t *h3_listen_planned(void);
 /* Does the planned socket stand for a TCP address of virtual host `s`? */
 int h3_listen_stands_for(const h3_planned *planned, const server_rec *s);
 
+/* TCP addresses of virtual hosts with HTTP/3 that no UDP socket stands for, in `p`; "" if none. */
+const char *h3_listen_without_udp(server_rec *main_server, apr_pool_t *p);
+
 /*
  * Opens what is planned and not open yet, closes what is planned no longer, in
  * h3_retained. A busy port or the like is logged and an error. With an empty

@@ -189,6 +189,7 @@ static void dump_value(void *batonv, const char *name, const char *value)
 static void dump_warnings(apr_file_t *out, server_rec *main_server, apr_pool_t *p)
 {
     const apr_array_header_t *denied = h3_ssl_config_denied_dirs();
+    const char *missing = h3_listen_without_udp(main_server, p);
     int wanted = h3_config_get(main_server)->socket_buffer_size, i;
     static const char *const limits[] = { "rmem_max", "wmem_max" };
 
@@ -201,6 +202,9 @@ static void dump_warnings(apr_file_t *out, server_rec *main_server, apr_pool_t *
                             "only a server started with CAP_NET_ADMIN may pass\n",
                             wanted, limits[i], max);
         }
+    }
+    if (*missing) {
+        apr_file_printf(out, "  warning: no UDP socket stands for TCP %s\n", missing);
     }
     for (i = 0; i < denied->nelts; ++i) {
         const h3_ssl_setting *setting = APR_ARRAY_IDX(denied, i, const h3_ssl_setting *);

@@ -144,7 +144,8 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
         rv = h3_child_start(pchild, s);
     }
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, rv, s, "this child will not serve HTTP/3");
+        ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
+                     APLOGNO(20101) "this child will not serve HTTP/3");
         return;
     }
     started = 1;
