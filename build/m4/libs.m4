@@ -18,7 +18,7 @@ PKG_CHECK_MODULES([$1], [$2 >= $3], [], [
 AC_DEFUN([H3_FLAGS], [
 # For recvmmsg, preadv2 and others. Empty, as a "#define _GNU_SOURCE" in a file is.
 H3_CPPFLAGS="-U_GNU_SOURCE -D_GNU_SOURCE="
-H3_CFLAGS="-Wall -Wextra -Wno-unused-parameter -Werror=implicit-function-declaration -Wformat=2 -Wstrict-prototypes -Wpointer-arith"
+H3_CFLAGS="-Wall -Wextra -Wno-unused-parameter -Werror=implicit-function-declaration -Wformat -Wformat-security -Wstrict-prototypes -Wpointer-arith"
 AS_IF([test "$enable_werror" = yes], [H3_CFLAGS="$H3_CFLAGS -Werror"])
 # -fPIC also for the unit tests, which link the modules' own objects.
 H3_CFLAGS="$H3_CFLAGS -fPIC -fno-strict-aliasing -fstack-protector-strong"
