@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several children on one port: each datagram reaches the child that owns its connection."""
+import collections
+import os
+import signal
+
+import pytest
+
+from h3test import content, procs, steering
+from h3test.h3conn import pump_all
+from h3test.httpd import has_ipv6
+from h3test.load import Load, load
+from h3test.response import ConnectionEnded
+from h3test.wait import until
+
+CHILDREN = 4
+# Neither more nor fewer: what is spare stays between the two, and ServerLimit is reached.
+PINNED = """StartServers 4
+ServerLimit 4
+ThreadLimit 16
+ThreadsPerChild 16
+MinSpareThreads 1
+MaxSpareThreads 80
+MaxRequestWorkers 64
+"""
+CONNECTIONS, REQUESTS = 200, 20
+
+
+def pinned(make, mpm="event", **options):
+    httpd = make(mpm=mpm, mpm_text=PINNED, **options)
+    httpd.pids_log = httpd.path("logs", "pids_log")
+    httpd.add('LogFormat "%%{pid}P %%H %%>s %%U%%q" pids\nCustomLog %s pids' % httpd.pids_log)
+    return httpd
+
+
+def start(httpd):
+    httpd.start()
+    wait_serving(httpd)
+    return httpd
+
+
+def wait_serving(httpd, children=CHILDREN):
+    until(lambda: httpd.status().get("Http3Children") == str(children), 20,
+          "%d children serve HTTP/3" % children)
+
+
+@pytest.fixture(scope="module", params=["event", "worker"])
+def httpd(request, make_httpd):
+    httpd = pinned(make_httpd, request.param)
+    httpd.vhost("h3.test")
+    return start(httpd)
+
+
+def served_by(httpd, path):
+    """{pid: number} of the requests for the path that were logged."""
+    found = collections.Counter()
+    with open(httpd.pids_log) as log:
+        for line in log:
+            pid, protocol, status, what = line.split()
+            if what == path:
+                assert (protocol, status) == ("HTTP/3.0", "200"), line
+                found[int(pid)] += 1
+    return found
+
+
+def wait_served(httpd, path, number):
+    until(lambda: sum(served_by(httpd, path).values()) >= number, 10, "all are logged")
+    return served_by(httpd, path)
+
+
+@pytest.mark.slow
+def test_all_children_serve_their_own(httpd):
+    """200 connections of 20 requests each."""
+    foreign, children = httpd.gauge("ForeignDatagrams"), sorted(httpd.children())
+    assert len(children) == CHILDREN
+    number = CONNECTIONS * REQUESTS
+    report = load(httpd, "-c", CONNECTIONS, "-m", 4, "-n", number, paths=["/small.txt?all"])
+    assert report["ok"] == number and report["connections"]["connected"] == CONNECTIONS
+    served = wait_served(httpd, "/small.txt?all", number)
+    assert sorted(served) == children, "not all have served: %r" % served
+    assert sum(served.values()) == number
+    # Initials are spread by a hash: a child without a tenth of its share means that it is not.
+    assert min(served.values()) >= number / CHILDREN / 10, served
+    assert httpd.gauge("ForeignDatagrams") == foreign
+    assert sorted(httpd.children()) == children
+    httpd.wait_gauges(Connections=0, HalfOpen=0, Streams=0, Requests=0)
+
+
+def test_new_ports_lead_to_the_same_child(httpd):
+    """A client behind a NAT that forgets often: by its addresses nobody would find its child."""
+    foreign = httpd.gauge("ForeignDatagrams")
+    report = load(httpd, "-c", 20, "-n", 40, "--rebind", 10, paths=["/large.bin"])
+    assert report["ok"] == 40 and report["connections"]["rebinds"] >= 40
+    assert httpd.gauge("ForeignDatagrams") == foreign
+
+
+def test_a_connection_stays_with_its_child(httpd):
+    for number in range(5):
+        path = "/small.txt?stays%d" % number
+        with httpd.h3() as conn:
+            for _ in range(10):
+                assert conn.request("GET", path).body == content.SMALL
+                conn.rebind().close()
+        assert len(wait_served(httpd, path, 10)) == 1
+
+
+@pytest.mark.sanitize
+def test_every_connection_id_leads_to_the_same_child(httpd):
+    foreign = httpd.gauge("ForeignDatagrams")
+    with httpd.h3() as conn:
+        conn.ping()
+        ids = [cid for cid, _ in conn.quic.peer_ids]
+        assert len(ids) >= 3
+        for cid in ids[1:]:
+            conn.quic.use_peer_id(cid)
+            assert conn.request("GET", "/small.txt?ids").body == content.SMALL
+    assert len(wait_served(httpd, "/small.txt?ids", len(ids) - 1)) == 1
+    assert httpd.gauge("ForeignDatagrams") == foreign
+
+
+@pytest.mark.sanitize
+def test_ticket_of_one_child_resumes_at_another(httpd):
+    def visit(number, ticket=None):
+        """(its child, resumed, a new ticket)"""
+        path = "/small.txt?ticket%d" % number
+        with httpd.h3(ticket=ticket) as conn:
+            assert conn.request("GET", path).body == content.SMALL
+            conn.wait(lambda: conn.tickets)
+            resumed, fresh = conn.quic.tls.session_resumed, conn.tickets[-1]
+        (child,) = wait_served(httpd, path, 1)
+        return child, resumed, fresh
+
+    home, resumed, ticket = visit(0)
+    assert not resumed
+    homes = {}
+    for number in range(1, 60):
+        child, resumed, _ = visit(number, ticket)
+        homes.setdefault(child, []).append(resumed)
+        if len(homes) == CHILDREN:
+            break
+    assert len(homes) > 1 and set(homes) != {home}, "only one child was met"
+    assert all(all(was) for was in homes.values()), homes
+
+
+# -- many streams
+
+def test_a_hundred_streams_at_once(httpd):
+    with httpd.h3() as conn:
+        streams = [conn.open("GET", "/cgi-bin/wait.cgi?0.5") for _ in range(100)]
+        conn.flush()
+        conn.ping()
+        assert httpd.gauge("Streams") == 100
+        for stream in streams:
+            answer = stream.finish(60)
+            assert (answer.status, answer.body) == (200, b"waited\n")
+    httpd.wait_gauges(Streams=0, Requests=0)
+
+
+def test_a_hundred_streams_for_long(httpd):
+    number = 100
+    report = load(httpd, "-c", 1, "-m", 100, "-n", number, "--sha256", paths=["/large.bin"])
+    assert report["ok"] == number
+    assert len({r["sha256"] for r in report["responses"]}) == 1
+    report = load(httpd, "-c", 1, "-m", 100, "-n", 5000)
+    assert report["ok"] == 5000
+
+
+# -- without the steering program
+
+def test_the_counter_counts(fresh_httpd):
+    """With the program taken off, datagrams reach children that do not own them; each is counted,
+    none is taken for another connection's, and no connection ends by it."""
+    httpd = pinned(fresh_httpd)
+    httpd.vhost("h3.test")
+    start(httpd)
+    conns = [httpd.h3() for _ in range(12)]
+    try:
+        assert httpd.gauge("ForeignDatagrams") == 0
+        assert steering.detach(httpd) > 0
+        for conn in conns:
+            conn.quic.send_ping(1)
+        pump_all(conns, lambda: httpd.gauge("ForeignDatagrams") > 0, 20)
+        # A living connection is never reset, whoever reads its datagrams (RFC 9000 section 21.11).
+        for conn in conns:
+            conn.pump(0.05)
+            assert conn.ended is None and not conn.stateless_reset
+        assert httpd.gauge("StatelessResets") == 0
+    finally:
+        for conn in conns:
+            conn.abandon()
+    before = httpd.gauge("ForeignDatagrams")
+    report = load(httpd, "-c", CONNECTIONS, "-m", 4, "-n", CONNECTIONS * REQUESTS, "--rebind", 8,
+                  check=False, seconds=8)
+    assert report["connections"]["rebinds"] > 0 and report["failed"] > 0
+    assert httpd.gauge("ForeignDatagrams") > before
+
+
+# -- several addresses
+
+def test_several_addresses(fresh_httpd):
+    """Each address has a group of its own, with the same slots."""
+    httpd = pinned(fresh_httpd, listen=False)
+    ports = [httpd.port, httpd.new_port()]
+    hosts = [("127.0.0.1", ports[0]), ("127.0.0.1", ports[1]), ("127.0.0.2", ports[0])]
+    hosts += [("[::1]", ports[0])] if has_ipv6() else []
+    status = 'Listen 127.0.0.1:%d\n<VirtualHost 127.0.0.1:%d>\nServerName status.test\n' \
+        '<Location /server-status>\nSetHandler server-status\n</Location>\n</VirtualHost>' % (
+            httpd.clear_port, httpd.clear_port)
+    httpd.add(status + "\n" + "\n".join("Listen %s:%d" % host for host in hosts))
+    for port in ports:
+        httpd.vhost("h3.test", port=port)
+    start(httpd)
+    loads = [Load(httpd, "-c", 30, "-n", 300, connect="%s:%d" % host,
+                  paths=["/small.txt?at%d" % number]) for number, host in enumerate(hosts)]
+    try:
+        for client in loads:
+            assert client.finish()["ok"] == 300
+    finally:
+        for client in loads:
+            client.kill()
+    for number in range(len(hosts)):
+        served = wait_served(httpd, "/small.txt?at%d" % number, 300)
+        assert len(served) == CHILDREN, served
+    assert httpd.gauge("ForeignDatagrams") == 0
+
+
+# -- a child that is killed
+
+@pytest.mark.parametrize("mpm", ["event", "worker"])
+def test_killed_child(fresh_httpd, mpm):
+    """Its siblings go on, its slot is free within seconds, its clients are told."""
+    httpd = pinned(fresh_httpd, mpm)
+    httpd.allowed_trouble.append("exit signal Killed")
+    httpd.vhost("h3.test")
+    start(httpd)
+    conns = {}
+    for number in range(40):
+        path = "/small.txt?killed%d" % number
+        conn = httpd.h3()
+        assert conn.request("GET", path).body == content.SMALL
+        conn.pump(0.04)             # it is logged when its last byte is acknowledged
+        (pid,) = wait_served(httpd, path, 1)
+        conns.setdefault(pid, []).append(conn)
+    everybody = [conn for mine in conns.values() for conn in mine]
+    try:
+        assert len(conns) == CHILDREN
+        victim = min(conns)
+        lost = conns.pop(victim)
+        os.kill(victim, signal.SIGKILL)
+        for mine in conns.values():
+            for conn in mine:
+                assert conn.request("GET", "/small.txt").body == content.SMALL
+        for conn in lost:
+            conn.open("GET", "/small.txt")
+        pump_all(lost, lambda: all(c.stateless_reset for c in lost), 10)
+        wait_serving(httpd)
+        assert len(httpd.children()) == CHILDREN
+        new = set(httpd.children()) - set(conns)
+        assert len(new) == 1
+        report = load(httpd, "-c", 100, "-n", 400, paths=["/small.txt?after"])
+        assert report["ok"] == 400
+        assert new <= set(wait_served(httpd, "/small.txt?after", 400)), "the new child has no share"
+        for mine in conns.values():
+            for conn in mine:
+                assert conn.request("GET", "/small.txt").body == content.SMALL
+        assert httpd.gauge("ForeignDatagrams") == 0
+    finally:
+        for conn in everybody:
+            conn.abandon()
+
+
+def test_the_only_child_is_killed(fresh_httpd):
+    """Who comes before the next one serves waits in the socket; the old client is told."""
+    httpd = fresh_httpd()
+    httpd.allowed_trouble.append("exit signal Killed")
+    httpd.vhost("h3.test")
+    httpd.start()
+    with httpd.h3() as old:
+        assert old.request("GET", "/small.txt").body == content.SMALL
+        child = httpd.child()
+        os.kill(child, signal.SIGKILL)
+        assert httpd.fetch("3", "/small.txt", timeout=10).body == content.SMALL
+        assert httpd.child() != child
+        with pytest.raises(ConnectionEnded):
+            old.request("GET", "/small.txt", timeout=10)
+        assert old.stateless_reset
+    assert not procs.is_alive(child)
