@@ -19,6 +19,15 @@ AC_DEFUN([H3_FLAGS], [
 # For recvmmsg, preadv2 and others. Empty, as a "#define _GNU_SOURCE" in a file is.
 H3_CPPFLAGS="-U_GNU_SOURCE -D_GNU_SOURCE="
 H3_CFLAGS="-Wall -Wextra -Wno-unused-parameter -Werror=implicit-function-declaration -Wformat -Wformat-security -Wstrict-prototypes -Wpointer-arith"
+# clang sees that in APR's own macros (APR_OFFSETOF, APR_BUCKET rings); gcc does not know the option.
+AC_MSG_CHECKING([whether $CC knows -Wnull-pointer-subtraction])
+h3_save_CFLAGS=$CFLAGS
+CFLAGS="$CFLAGS -Werror -Wnull-pointer-subtraction"
+AC_COMPILE_IFELSE([AC_LANG_PROGRAM([], [])],
+    [AC_MSG_RESULT([yes])
+     H3_CFLAGS="$H3_CFLAGS -Wno-null-pointer-subtraction"],
+    [AC_MSG_RESULT([no])])
+CFLAGS=$h3_save_CFLAGS
 AS_IF([test "$enable_werror" = yes], [H3_CFLAGS="$H3_CFLAGS -Werror"])
 # -fPIC also for the unit tests, which link the modules' own objects.
 H3_CFLAGS="$H3_CFLAGS -fPIC -fno-strict-aliasing -fstack-protector-strong"
