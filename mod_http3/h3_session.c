@@ -460,20 +460,13 @@ static int session_stream_reset(void *app, int64_t stream_id)
     return 0;
 }
 
-/* STOP_SENDING: ngtcp2 has answered with RESET_STREAM already. RFC 9000 section 3.5 */
-static int session_stop_sending(void *app, int64_t stream_id, uint64_t error)
+/* STOP_SENDING of ours is on its way: QPACK is told too. RFC 9204 section 2.2.2.2 */
+static int session_stop_sending(void *app, int64_t stream_id)
 {
     h3_session *ss = app;
-    h3_stream *s = find_stream(ss, stream_id);
+    int rv = nghttp3_conn_shutdown_stream_read(ss->h3, stream_id);
 
-    (void)error;
-    nghttp3_conn_shutdown_stream_write(ss->h3, stream_id);
-    QUIC_STATS_ADD(ss->env->stats, streams_reset, 1);
-    if (s) {
-        stop_reading(ss, s, NGHTTP3_H3_NO_ERROR);
-        ngtcp2_conn_extend_max_offset(ss->nc, h3_stream_abort(s));
-    }
-    return 0;
+    return rv == 0 ? 0 : close_with(ss, rv);
 }
 
 static int session_stream_close(void *app, uint32_t flags, int64_t stream_id, uint64_t error)
@@ -557,6 +550,22 @@ static nghttp3_ssize read_body(nghttp3_conn *h3, int64_t id, nghttp3_vec *vec, s
     return n;
 }
 
+/*
+ * The client has sent STOP_SENDING, and ngtcp2 has answered with RESET_STREAM (RFC 9000 section
+ * 3.5). Who has more to send hears of it here, others when the stream is closed.
+ */
+static void response_unwanted(h3_session *ss, int64_t stream_id)
+{
+    h3_stream *s = find_stream(ss, stream_id);
+
+    nghttp3_conn_shutdown_stream_write(ss->h3, stream_id);
+    QUIC_STATS_ADD(ss->env->stats, streams_reset, 1);
+    if (s) {
+        stop_reading(ss, s, NGHTTP3_H3_NO_ERROR);
+        ngtcp2_conn_extend_max_offset(ss->nc, h3_stream_abort(s));
+    }
+}
+
 static ngtcp2_ssize session_write_pkt(void *app, ngtcp2_path *path, ngtcp2_pkt_info *pi,
                                       uint8_t *dest, size_t destlen, ngtcp2_tstamp ts)
 {
@@ -593,7 +602,7 @@ static ngtcp2_ssize session_write_pkt(void *app, ngtcp2_path *path, ngtcp2_pkt_i
             nghttp3_conn_block_stream(ss->h3, stream_id);
         }
         else if (n == NGTCP2_ERR_STREAM_SHUT_WR || n == NGTCP2_ERR_STREAM_NOT_FOUND) {
-            nghttp3_conn_shutdown_stream_write(ss->h3, stream_id);
+            response_unwanted(ss, stream_id);
         }
         else if (n == NGTCP2_ERR_WRITE_MORE) {
             nghttp3_conn_add_write_offset(ss->h3, stream_id, (size_t)taken);

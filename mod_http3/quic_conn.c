@@ -297,8 +297,8 @@ static int on_stream_stop_sending(ngtcp2_conn *nc, int64_t stream_id, uint64_t e
 {
     quic_conn *conn = user;
 
-    (void)nc, (void)stream_user;
-    return conn->app ? result(conn->env->app->stream_stop_sending(conn->app, stream_id, error)) : 0;
+    (void)nc, (void)error, (void)stream_user;
+    return conn->app ? result(conn->env->app->stream_stop_sending(conn->app, stream_id)) : 0;
 }
 
 static int on_extend_max_stream_data(ngtcp2_conn *nc, int64_t stream_id, uint64_t max, void *user,
