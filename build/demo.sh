@@ -238,7 +238,7 @@ what_to_type() {
     if curl --version 2>/dev/null | grep -q HTTP3; then
         curl_note="curl, this machine's can speak HTTP/3:"
     else
-        curl_note="curl with HTTP/3 (this machine's cannot, nor Debian 12's; Debian 13's can):"
+        curl_note="curl with HTTP/3 (this machine has none: Debian 12's cannot, Debian 13's can):"
     fi
     cat <<END
 
