@@ -363,7 +363,7 @@ static const char *end_var(const quic_cert *cert, apr_pool_t *pool)
     return time_text(X509_get0_notAfter(cert->leaf), pool);
 }
 
-/* In days, a begun one counted whole. */
+/* In whole days. */
 static const char *remain_var(const quic_cert *cert, apr_pool_t *pool)
 {
     int days, seconds;
@@ -372,7 +372,7 @@ static const char *remain_var(const quic_cert *cert, apr_pool_t *pool)
         || seconds < 0) {
         return "0";
     }
-    return apr_itoa(pool, days + 1);
+    return apr_itoa(pool, days);
 }
 
 static const char *subject_var(const quic_cert *cert, apr_pool_t *pool)

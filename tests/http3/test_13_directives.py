@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SSL* directives that are mod_ssl's and count for HTTP/3 too, SSL_* variables, and what an
+administrator is told."""
+import base64
+import os
+import re
+import subprocess
+
+import pytest
+
+from h3test import content
+from h3test.wait import until
+
+# Answered alike over TCP, where TLS is 1.3 and the client shows no certificate.
+SAME = ["HTTPS", "SSL_PROTOCOL", "SSL_CIPHER_EXPORT", "SSL_COMPRESS_METHOD", "SSL_SECURE_RENEG",
+        "SSL_SESSION_RESUMED", "SSL_TLS_SNI", "SSL_CLIENT_VERIFY", "SSL_CLIENT_S_DN",
+        "SSL_CLIENT_CERT", "SSL_CLIENT_V_REMAIN", "SSL_CLIENT_SAN_DNS_0", "SSL_SRP_USER",
+        "SSL_SERVER_S_DN", "SSL_SERVER_I_DN", "SSL_SERVER_S_DN_CN", "SSL_SERVER_I_DN_CN",
+        "SSL_SERVER_S_DN_OU", "SSL_SERVER_M_SERIAL", "SSL_SERVER_M_VERSION", "SSL_SERVER_V_START",
+        "SSL_SERVER_V_END", "SSL_SERVER_V_REMAIN", "SSL_SERVER_A_KEY", "SSL_SERVER_A_SIG",
+        "SSL_SERVER_SAN_DNS_0", "SSL_SERVER_SAN_DNS_99", "SSL_VERSION_INTERFACE",
+        "SSL_NO_SUCH_THING", "ssl_protocol"]
+
+LOCATIONS = {
+    "named": "Require expr %{SSL_SERVER_S_DN_CN} == 'h3.test' || %{SSL_SERVER_SAN_DNS_0} == "
+             "'h3.test'",
+    "cert": "Require expr %{SSL_SERVER_CERT} =~ /^-----BEGIN CERTIFICATE-----/",
+    "not-client": "Require expr %{SSL_CLIENT_S_DN_CN} != 'mallory'",
+    "unanswered": "Require expr %{SSL_SERVER_SAN_OTHER_msUPN_0} != 'x'",
+    "unanswered-fn": "Require expr \"%{SSL:SSL_SERVER_SAN_OTHER_dnsSRV_0}\" != 'x'",
+    "unanswered-if": "<If \"%{SSL_SERVER_SAN_OTHER_msUPN_0} == 'x'\">\nRequire all denied\n</If>",
+    "legacy": "SSLOptions +LegacyDNStringFormat\nRequire expr %{SSL_SERVER_S_DN} != 'CN=h3.test'",
+    "not-legacy": "SSLOptions +LegacyDNStringFormat\nSSLOptions -LegacyDNStringFormat\n"
+                  "Require expr %{SSL_SERVER_S_DN} != 'CN=nobody'",
+    "user": "SSLUserName SSL_PROTOCOL\nAuthType Basic\nAuthName x\nRequire valid-user",
+    "strict": "SSLOptions +StrictRequire\nSSLRequire %{SSL_CIPHER_USEKEYSIZE} >= 10000\n"
+              "Satisfy Any\nAuthType Basic\nAuthName x\nAuthUserFile %(root)s/htpasswd\n"
+              "Require valid-user",
+    "requiressl-auth": "SSLRequireSSL\nAuthType Basic\nAuthName x\n"
+                       "AuthUserFile %(root)s/htpasswd\nRequire valid-user",
+}
+# name: (over TCP, over QUIC)
+EXPECTED = {
+    "named": (200, 200), "cert": (200, 200), "not-client": (200, 200), "unanswered": (200, 403),
+    "unanswered-fn": (200, 403), "unanswered-if": (200, 403), "legacy": (200, 403),
+    "not-legacy": (200, 200), "requiressl-auth": (401, 401),
+}
+
+
+@pytest.fixture(scope="module")
+def httpd(make_httpd):
+    httpd = make_httpd()
+    values = "".join('Header set X-V%d "expr=[%%{%s}]"\n' % pair for pair in enumerate(SAME))
+    values += "".join('Header set X-F%d "expr=[%%{SSL:%s}]"\n' % pair for pair in enumerate(SAME))
+    values += "".join('Header set X-S%d "%%{%s}s"\n' % pair for pair in enumerate(SAME))
+    for name in list(LOCATIONS) + ["values"]:
+        content.write(httpd.path("htdocs/d", name, "index.html"), "secret of %s\n" % name)
+    body = "<Location /d/values>\n%s</Location>\n" % values
+    for name, text in LOCATIONS.items():
+        if name not in ("user", "strict"):
+            body += "<Location /d/%s>\n%s\n</Location>\n" % (name, text.replace(
+                "%(root)s", httpd.root))
+    httpd.add('LogFormat "%{SSL_PROTOCOL}x %{HTTPS}x %{SSL_CLIENT_S_DN}x %{version}c %{cipher}c '
+              '%{subjectdn}c %{errstr}c %H %U" tls\nCustomLog ' + httpd.path("logs/tls_log") + " tls")
+    httpd.vhost("h3.test", body)
+    return httpd.start()
+
+
+def test_values_are_those_of_tcp(httpd):
+    over_tcp = httpd.fetch("1.1", "/d/values/", tls13=True)
+    over_quic = httpd.fetch("3", "/d/values/")
+    assert over_tcp.status == over_quic.status == 200
+    for kind in "vfs":
+        for number, name in enumerate(SAME):
+            field = "x-%s%d" % (kind, number)
+            assert over_quic.get(field) == over_tcp.get(field), (kind, name)
+    assert over_quic.get("x-v0") == "[on]" and over_quic.get("x-v1") == "[TLSv1.3]"
+    assert over_quic.get("x-v%d" % SAME.index("SSL_CLIENT_VERIFY")) == "[NONE]"
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_conditions(httpd, name):
+    """A variable that cannot be told opens no door by being empty."""
+    over_tcp, over_quic = EXPECTED[name]
+    assert httpd.fetch("1.1", "/d/%s/" % name, tls13=True).status == over_tcp
+    answer = httpd.fetch("3", "/d/%s/" % name)
+    assert answer.status == over_quic
+    assert (b"secret" in answer.body) == (over_quic == 200)
+
+
+def test_log_formats(httpd):
+    for version in ("1.1", "3"):
+        assert httpd.fetch(version, "/small.txt", **({"tls13": True} if version == "1.1" else {})
+                           ).status == 200
+
+    def lines():
+        with open(httpd.path("logs/tls_log")) as file:
+            return [line.split() for line in file if line.rstrip().endswith("/small.txt")]
+
+    until(lambda: len(lines()) >= 2, 10, "both lines")
+    over_tcp, over_quic = ([x for x in lines() if x[-2] == v] for v in ("HTTP/1.1", "HTTP/3.0"))
+    # All but the cipher, which each library chooses for itself.
+    assert over_quic[0][:4] == over_tcp[0][:4] == ["TLSv1.3", "on", "-", "TLSv1.3"]
+    assert over_quic[0][4].startswith("TLS_") and over_quic[0][5:7] == ["-", "-"]
+
+
+def test_user_name_and_strict_require(fresh_httpd):
+    """As over TCP for a client without a certificate; mod_access_compat for Satisfy."""
+    httpd = fresh_httpd(modules=["access_compat"])
+    for name in ("user", "strict"):
+        content.write(httpd.path("htdocs/d", name, "index.html"), "secret\n")
+    body = "".join("<Location /d/%s>\n%s\n</Location>\n" % (name, LOCATIONS[name].replace(
+        "%(root)s", httpd.root)) for name in ("user", "strict"))
+    httpd.vhost("h3.test", body).start()
+    for version, options in (("1.1", {"tls13": True}), ("3", {})):
+        assert httpd.fetch(version, "/d/user/", **options).status == 200, version
+        token = base64.b64encode(("%s:%s" % (content.USER, content.PASSWORD)).encode()).decode()
+        fields = [("Authorization", "Basic " + token)]
+        assert httpd.fetch(version, "/d/strict/", fields=fields, **options).status == 403, version
+
+
+def ticket_of(httpd):
+    with httpd.h3() as conn:
+        conn.wait(lambda: conn.tickets)
+        return conn.tickets[-1]
+
+
+def resumes(httpd, ticket):
+    with httpd.h3(ticket=ticket) as conn:
+        return conn.handshake.session_resumed
+
+
+def test_ticket_key_file(fresh_httpd):
+    """Tickets open after stop and start, and after the file has changed once, not twice."""
+    httpd = fresh_httpd(site=False)
+    file = httpd.path("conf", "ticket.key")
+
+    def new_key(size):
+        with open(file, "wb") as out:
+            out.write(os.urandom(size))
+
+    new_key(48)
+    httpd.vhost("h3.test", "SSLSessionTicketKeyFile %s" % file).start()
+    ticket = ticket_of(httpd)
+    httpd.stop()
+    httpd.start()
+    assert resumes(httpd, ticket)
+    new_key(80)
+    httpd.graceful()
+    assert resumes(httpd, ticket)
+    new_key(80)
+    httpd.graceful()
+    assert not resumes(httpd, ticket)
+    assert resumes(httpd, ticket_of(httpd))
+
+
+def test_no_key_file_keeps_tickets_within_one_server(fresh_httpd):
+    httpd = fresh_httpd(site=False)
+    httpd.vhost("h3.test").start()
+    ticket = ticket_of(httpd)
+    httpd.stop()
+    httpd.start()
+    assert not resumes(httpd, ticket)
+
+
+def test_report(fresh_httpd):
+    httpd = fresh_httpd(site=False, listen=False)
+    httpd.add("Listen 127.0.0.1:%d\nListen 127.0.0.2:%d\nH3Listen 127.0.0.1:%d %d\n"
+              "H3IdleTimeout 42" % (httpd.port, httpd.port, httpd.port, httpd.port))
+    httpd.vhost("h3.test", "H3WindowSize 123456\n<Location /x>\nSSLRequire true\n</Location>")
+    httpd.vhost("old.h3.test", "SSLProtocol TLSv1.2")
+    code, output = httpd.configtest("-D", "DUMP_HTTP3")
+    assert code == 0, output
+    assert re.search(r"UDP 127\.0\.0\.1:%d for TCP port %d: h3\.test:%d\n"
+                     % (httpd.port, httpd.port, httpd.port), output), output
+    assert re.search(r"old\.h3\.test:\d+ \(.*\): off, because SSLProtocol", output), output
+    assert re.search(r"h3\.test:\d+ \(.*httpd\.conf:\d+\): on\n", output), output
+    assert httpd.ca.leaf().cert_file.split("/")[-1].split(".")[0] in output
+    assert "H3WindowSize 123456" in output and "H3IdleTimeout 42s" in output
+    assert "no UDP socket stands for TCP 127.0.0.2:%d" % httpd.port in output
+    assert re.search(r"warning: SSLRequire .*httpd\.conf:%d" % httpd.line_of("SSLRequire true"),
+                     output), output
+
+
+def test_h3listen_that_serves_nobody(fresh_httpd):
+    httpd = fresh_httpd(site=False)
+    httpd.add("H3Listen %d\nH3Listen 28443 28444" % httpd.port).vhost("h3.test")
+    code, output = httpd.configtest()
+    assert code == 0 and re.search(r"http3:warn.*H3Listen 28443 \(.*httpd\.conf:%d\)"
+                                   % httpd.line_of("H3Listen 28443"), output), output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives up root's rights")
+def test_configtest_without_the_rights_to_read_a_key(fresh_httpd, ca):
+    """Somebody who may not read the key is told so; it is no error that mod_ssl would not have."""
+    httpd = fresh_httpd(site=False)
+    pair = ca.leaf()
+    key = httpd.path("conf", "secret.key")
+    with open(pair.key_file) as file:
+        content.write(key, file.read(), 0o600)
+    httpd.vhost("h3.test", "SSLEngine on\nSSLCertificateFile %s\nSSLCertificateKeyFile %s\n"
+                "Protocols h3 h2 http/1.1" % (pair.cert_file, key), tls=False, port=httpd.port)
+    httpd.write()
+    done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+                          + httpd._command("-t"), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"http3:warn.*root.*secret\.key.*httpd\.conf:%d"
+                     % httpd.line_of("SSLCertificateKeyFile " + key), done.stderr), done.stderr
+
+
+def manual_example(httpd, folder):
+    """The manual's first example, with this server's certificate and ports."""
+    with open(os.path.join(folder, "docs", "mod_http3.md")) as file:
+        text = re.search(r"```apache\n(.*?)```", file.read(), re.S).group(1)
+    pair = httpd.ca.leaf("manual", names=("www.example.org", "intern.example.org"))
+    text = re.sub(r"(SSLCertificateFile +)\S+", r"\g<1>" + pair.cert_file, text)
+    text = re.sub(r"(SSLCertificateKeyFile +)\S+", r"\g<1>" + pair.key_file, text)
+    text = re.sub(r"^LoadModule.*\n", "", text, flags=re.M)
+    return text.replace("443", str(httpd.port))
+
+
+def test_the_manuals_example(fresh_httpd):
+    httpd = fresh_httpd(listen=False)
+    top = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+    httpd.add("Listen 127.0.0.1:%d" % httpd.clear_port)
+    httpd.add(manual_example(httpd, top)).start()
+    assert httpd.fetch("3", "/small.txt", sni="www.example.org").status == 200
+    assert httpd.fetch("1.1", "/small.txt", sni="intern.example.org").status == 200
+    with pytest.raises(Exception) as info:
+        httpd.h3(sni="intern.example.org").close()
+    assert info.value.code == 0x170
