@@ -127,8 +127,13 @@ static apr_status_t check_certificates(server_rec *s, apr_pool_t *pconf, apr_poo
     h3_config *cfg = h3_config_get(s);
     const quic_tls_host *host;
     const char *fault, *place;
-    apr_status_t rv = h3_hosts_try(&host, s, ptemp, &fault);
+    apr_status_t rv;
 
+    /* `apachectl -S` and the like are for everybody: mod_ssl looks at no file then, either. */
+    if (ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_DUMP) {
+        return APR_SUCCESS;
+    }
+    rv = h3_hosts_try(&host, s, ptemp, &fault);
     if (rv == APR_SUCCESS || rv == APR_ENOENT) {
         return APR_SUCCESS; /* without any, mod_md may bring one at the start */
     }
