@@ -61,7 +61,8 @@ def httpd(make_httpd):
             body += "<Location /d/%s>\n%s\n</Location>\n" % (name, text.replace(
                 "%(root)s", httpd.root))
     httpd.add('LogFormat "%{SSL_PROTOCOL}x %{HTTPS}x %{SSL_CLIENT_S_DN}x %{version}c %{cipher}c '
-              '%{subjectdn}c %{errstr}c %H %U" tls\nCustomLog ' + httpd.path("logs/tls_log") + " tls")
+              '%{subjectdn}c %{errstr}c %H %U" tls\n'
+              "CustomLog " + httpd.path("logs/tls_log") + " tls")
     httpd.vhost("h3.test", body)
     return httpd.start()
 
