@@ -29,6 +29,8 @@ static int on_stream_close(ngtcp2_conn *nc, uint32_t flags, int64_t stream_id, u
                            void *user, void *stream_user);
 static int on_stream_reset(ngtcp2_conn *nc, int64_t stream_id, uint64_t final_size, uint64_t error,
                            void *user, void *stream_user);
+static int on_stream_stop_sending(ngtcp2_conn *nc, int64_t stream_id, uint64_t error, void *user,
+                                  void *stream_user);
 static int on_extend_max_stream_data(ngtcp2_conn *nc, int64_t stream_id, uint64_t max, void *user,
                                      void *stream_user);
 static int on_extend_max_streams(ngtcp2_conn *nc, uint64_t max, void *user);
@@ -71,6 +73,7 @@ static void fill_callbacks(ngtcp2_callbacks *cb)
     cb->acked_stream_data_offset = on_acked;
     cb->stream_close = on_stream_close;
     cb->stream_reset = on_stream_reset;
+    cb->stream_stop_sending = on_stream_stop_sending;
     cb->extend_max_stream_data = on_extend_max_stream_data;
     cb->extend_max_remote_streams_bidi = on_extend_max_streams;
     cb->handshake_completed = on_handshake_completed;
@@ -287,6 +290,15 @@ static int on_stream_reset(ngtcp2_conn *nc, int64_t stream_id, uint64_t final_si
 
     (void)nc, (void)final_size, (void)error, (void)stream_user;
     return conn->app ? result(conn->env->app->stream_reset(conn->app, stream_id)) : 0;
+}
+
+static int on_stream_stop_sending(ngtcp2_conn *nc, int64_t stream_id, uint64_t error, void *user,
+                                  void *stream_user)
+{
+    quic_conn *conn = user;
+
+    (void)nc, (void)error, (void)stream_user;
+    return conn->app ? result(conn->env->app->stream_stop_sending(conn->app, stream_id)) : 0;
 }
 
 static int on_extend_max_stream_data(ngtcp2_conn *nc, int64_t stream_id, uint64_t max, void *user,

@@ -41,6 +41,7 @@ typedef struct quic_app_ops {
     int (*acked)(void *app, int64_t stream_id, uint64_t len);
     int (*stream_reset)(void *app, int64_t stream_id);
     /* We read no more of it. (ngtcp2 does not tell of the client's STOP_SENDING.) */
+    int (*stream_stop_sending)(void *app, int64_t stream_id);
     int (*stream_close)(void *app, uint32_t flags, int64_t stream_id, uint64_t error);
     int (*extend_max_stream_data)(void *app, int64_t stream_id);
     /* The client may open so many request streams, counted from the first. */
