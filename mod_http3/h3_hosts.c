@@ -10,6 +10,7 @@
 #include "http_protocol.h"
 #include "h3_listen.h"
 #include "h3_ssl_config.h"
+#include "h3_ssl_spec.h"
 
 APLOG_USE_MODULE(http3);
 
@@ -89,7 +90,7 @@ const char *h3_hosts_name(const server_rec *s, apr_pool_t *p)
 static const char *first_reason(server_rec *s, apr_pool_t *pconf)
 {
     const h3_ssl_setting *culprit;
-    const char *reason = h3_ssl_config_off_reason(s, pconf, &culprit);
+    const char *reason = h3_ssl_spec_off_reason(s, pconf, &culprit);
 
     /* Plain virtual hosts inherit Protocols as often as not: nothing to warn of. */
     if (reason && culprit) {
@@ -106,7 +107,7 @@ apr_status_t h3_hosts_try(const quic_tls_host **host, server_rec *s, apr_pool_t 
     quic_tls_ticket_keys keys;
     quic_tls_host_spec spec;
     quic_tls_host *made;
-    apr_status_t rv = h3_ssl_config_host_spec(&spec, s, 0, p);
+    apr_status_t rv = h3_ssl_spec_make(&spec, s, 0, p);
 
     *host = NULL;
     *whose_fault = "no SSLCertificateFile";
@@ -218,7 +219,7 @@ static void load_one(server_rec *s, h3_retained *retained, apr_pool_t *pconf)
     quic_tls_host *host = NULL;
     quic_tls_host_spec spec;
     const char *fault = NULL;
-    apr_status_t rv = h3_ssl_config_host_spec(&spec, s, 1, pconf);
+    apr_status_t rv = h3_ssl_spec_make(&spec, s, 1, pconf);
 
     if (rv == APR_SUCCESS) {
         spec.ticket_keys = &retained->ticket_keys;

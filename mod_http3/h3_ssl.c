@@ -149,16 +149,11 @@ static int check_access_first(request_rec *r)
 static const char *why_denied(const request_rec *r, const h3_ssl_dir *dir,
                               const h3_ssl_setting **culprit)
 {
-    const char *mode;
-
     if (h3_config_get(r->server)->off_reason) {
         return "this virtual host";
     }
-    if ((*culprit = dir->verify_client) != NULL) {
-        mode = (*culprit)->value;
-        if (strcasecmp(mode, "none") != 0 && strcasecmp(mode, "off") != 0) {
-            return "SSLVerifyClient";
-        }
+    if (h3_ssl_setting_verifies(*culprit = dir->verify_client)) {
+        return "SSLVerifyClient";
     }
     if ((*culprit = dir->ciphers) != NULL) {
         return "SSLCipherSuite";

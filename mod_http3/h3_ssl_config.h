@@ -12,9 +12,9 @@
 #ifndef H3_SSL_CONFIG_H
 #define H3_SSL_CONFIG_H
 
+#include <strings.h>
 #include "httpd.h"
 #include "http_config.h"
-#include "quic_tls.h"
 
 /* One directive as it was given, for messages with file and line. */
 typedef struct h3_ssl_setting {
@@ -73,32 +73,27 @@ void *h3_ssl_config_merge_dir(apr_pool_t *p, void *base, void *add);
 /* pre_config: forgets what an earlier configuration has said (the DSO stays loaded). */
 void h3_ssl_config_reset(apr_pool_t *pconf);
 
-/* check_config: fills in the groups of every virtual host. */
-void h3_ssl_config_complete(server_rec *main_server, apr_pool_t *pconf);
+/* Was it given, as a flag that is on? SSLVerifyClient, as anything but none? */
+static inline int h3_ssl_setting_is_on(const h3_ssl_setting *s)
+{
+    return s && strcasecmp(s->value, "on") == 0;
+}
+static inline int h3_ssl_setting_verifies(const h3_ssl_setting *s)
+{
+    return s && strcasecmp(s->value, "none") != 0 && strcasecmp(s->value, "off") != 0;
+}
 
 int h3_ssl_config_enabled(const server_rec *s); /* SSLEngine on */
-
-/*
- * Why HTTP/3 cannot honour the SSL* settings of `s`, or NULL. *culprit is the
- * directive, or NULL where none is to blame. In `p`.
- */
-const char *h3_ssl_config_off_reason(const server_rec *s, apr_pool_t *p,
-                                     const h3_ssl_setting **culprit);
 
 /* Settings in <Directory>, <Location> ... (not in .htaccess) that HTTP/3 denies. */
 const apr_array_header_t *h3_ssl_config_denied_dirs(void);
 
-/*
- * What quic_tls_host_make needs for this virtual host; in `p`. Fills policy in. With `final`
- * (post_config, after mod_md) certificates that other modules bring are included. APR_ENOENT:
- * there is no certificate; APR_EGENERAL: only a fallback one, which mod_ssl answers with 503.
- */
-apr_status_t h3_ssl_config_host_spec(quic_tls_host_spec *spec, server_rec *s, int final,
-                                     apr_pool_t *p);
-
 /* SSLVHostSNIPolicy, of the whole server. */
 typedef enum { H3_SNI_SECURE, H3_SNI_STRICT, H3_SNI_INSECURE, H3_SNI_AUTHONLY } h3_sni_policy;
 h3_sni_policy h3_ssl_config_sni_policy(void);
+
+/* SSLFIPS, of the whole server; NULL: not given. */
+const h3_ssl_setting *h3_ssl_config_fips(void);
 
 int h3_ssl_config_strict_sni(const server_rec *s); /* SSLStrictSNIVHostCheck on */
 

@@ -19,6 +19,7 @@
 #include "h3_response.h"
 #include "h3_ssl.h"
 #include "h3_ssl_config.h"
+#include "h3_ssl_spec.h"
 
 static int started;  /* this process runs an I/O thread */
 static int stopping; /* and has been told to end; atomic */
@@ -76,7 +77,7 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     (void)plog;
-    h3_ssl_config_complete(s, pconf);
+    h3_ssl_spec_complete(s, pconf);
     if (h3_config_complete(s) != APR_SUCCESS || h3_hosts_check(s, pconf, ptemp) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
