@@ -431,7 +431,15 @@ class H3Conn:
         self._encoder_stream = self.open_uni(STREAM_ENCODER)
         self._decoder_stream = self.open_uni(STREAM_DECODER)
         self.quic.send_stream_data(self.control_stream, settings_frame(self.settings.items()))
+        self._set_up_encoder()
         self.flush()
+
+    def _set_up_encoder(self):
+        """Once there are our streams and the server's SETTINGS, whichever comes first."""
+        if self._encoder_stream is not None and self.peer_settings is not None:
+            self.send_encoder(self.encoder.apply_settings(
+                self.peer_settings.get(QPACK_MAX_TABLE_CAPACITY, 0),
+                self.peer_settings.get(QPACK_BLOCKED_STREAMS, 0)))
 
     def open_uni(self, kind, data=b"", end=False):
         """A unidirectional stream of this type; returns its ID."""
@@ -543,10 +551,7 @@ class H3Conn:
         while offset < len(payload):
             key, offset = _varint(payload, offset)
             self.peer_settings[key], offset = _varint(payload, offset)
-        if self._encoder_stream is not None:
-            self.send_encoder(self.encoder.apply_settings(
-                self.peer_settings.get(QPACK_MAX_TABLE_CAPACITY, 0),
-                self.peer_settings.get(QPACK_BLOCKED_STREAMS, 0)))
+        self._set_up_encoder()
 
     # -- requests
 
