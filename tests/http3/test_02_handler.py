@@ -5,14 +5,14 @@ import re
 import pytest
 
 from h3test import content
-from h3test.h3conn import DATA, HEADERS, frame
+from h3test.h3conn import DATA, HEADERS, STREAM_ENCODER, frame
 from h3test.response import ConnectionEnded, StreamEnded
 from h3test.wait import until
 
 
 @pytest.fixture(scope="module")
 def httpd(make_httpd, backend):
-    httpd = make_httpd(timeout=6)
+    httpd = make_httpd(timeout=4)
     httpd.add('LogFormat "%H|%r|%>s|%b|%X|%a|%A|%p|%{local}p|%{SSL_PROTOCOL}x|%{SSL_CIPHER}x|'
               '%{HTTP3}e|%I|%O|%U" facts')
     httpd.add("CustomLog %s facts" % httpd.path("logs", "facts_log"))
@@ -38,6 +38,8 @@ def httpd(make_httpd, backend):
         AddOutputFilter INCLUDES .shtml
     </Directory>
     LimitRequestBody 2000000
+    # httpd drops a CGI's Content-Length otherwise, and nobody could tell that bytes are missing.
+    SetEnvIf Request_URI /short.cgi ap_trust_cgilike_cl=1
     ProxyPass /backend/ http://127.0.0.1:%(backend)d/
     """ % {"docs": httpd.docs, "backend": backend.port})
     return httpd.start()
@@ -155,11 +157,11 @@ def test_server_status(httpd):
 
 def test_request_in_progress_is_in_server_status(httpd):
     with httpd.h3() as conn:
-        conn.open("GET", "/cgi-bin/wait.cgi?3")
+        conn.open("GET", "/cgi-bin/wait.cgi?2")
         conn.pump(0.3)
         with httpd.h1(tls=False, sni="status.test") as status:
             page = status.request("GET", "/server-status").text
-        assert "/cgi-bin/wait.cgi?3" in page
+        assert "/cgi-bin/wait.cgi?2" in page
         assert httpd.gauge("Requests") == 1
 
 
@@ -192,6 +194,7 @@ def test_body_that_nobody_reads_is_stopped(httpd):
 
 def test_slow_body_times_out(httpd):
     """A client that stops in the middle of its body holds a worker at most for Timeout."""
+    httpd.wait_gauges(Requests=0)
     with httpd.h3() as conn:
         stream = conn.open("POST", "/cgi-bin/sha256.cgi", [("content-length", "1000")],
                            end_stream=False)
@@ -200,7 +203,8 @@ def test_slow_body_times_out(httpd):
         assert httpd.gauge("Requests") == 1
         conn.wait(lambda: stream.done or stream.response.status is not None, 20)
         assert stream.response.status != 200
-        httpd.wait_gauges(Requests=0)
+        # A request is over when the client has all of it: its acknowledgements count.
+        conn.wait(lambda: httpd.gauge("Requests") == 0)
 
 
 @pytest.mark.sanitize
@@ -312,17 +316,20 @@ def test_dynamic_table_both_ways(httpd):
     fields = [("x-long-name-of-a-field", "v" * 200), ("cookie", "session=" + "c" * 200)]
     with httpd.h3() as conn:
         conn.wait(lambda: conn.peer_settings is not None)
-        sizes = []
+        sizes, before = [], 0
         for _ in range(6):
             stream = conn.open_stream()
             block = conn.encode(stream.id, conn.head("GET", "/facts", fields))
             stream.raw(frame(HEADERS, block), end=True)
             assert stream.finish().status == 200
-            sizes.append((len(block), stream.frames[0][1]))
+            inserted = conn.uni_bytes.get(STREAM_ENCODER, 0)
+            sizes.append((len(block), stream.frames[0][1] + inserted - before))
+            before = inserted
             conn.ping()
-        assert sizes[-1][0] < 40 < 400 < sizes[0][0], sizes
-        assert conn.uni_bytes.get(2, 0) > 0, "no dynamic table in the server's encoder"
-        assert sizes[-1][1] < sizes[0][1], sizes
+        assert sizes[-1][0] < 40 < 300 < sizes[0][0], sizes
+        # The server inserts and refers at once: what counts is both streams together.
+        assert before > 50, "no dynamic table in the server's encoder"
+        assert sizes[-1][1] < sizes[0][1] - 50, sizes
 
 
 def test_cookie_crumbs_are_joined(httpd):
@@ -353,6 +360,8 @@ def test_rebinding_in_the_middle_of_a_download(httpd):
         stream = conn.open("GET", "/large.bin")
         conn.wait(lambda: stream.received > 100000)
         conn.rebind().close()
+        # A NAT rebinds because of what the client sends; who only listens is not found.
+        conn.quic.send_ping(1)
         assert stream.finish().body == content.LARGE
         conn.rebind().close()
         assert conn.request("GET", "/small.txt").status == 200
