@@ -314,7 +314,11 @@ class Client:
         if protocol == "h3":
             out = run_client([self.h3load, "--json", "--cacert", self.server.ca, "--connect",
                               address] + counts + [self.url(path)], self.o.client_cpu)
-            ok = json.loads(out)["status"].get("200", 0)
+            answer = json.loads(out)
+            ok = answer["status"].get("200", 0)
+            if answer["body_bytes"] != n * os.path.getsize(
+                    os.path.join(self.server.docroot, path)):
+                raise BenchError("h3: %d bytes of body" % answer["body_bytes"])
         else:
             command = ["h2load", "--tls13-ciphers=" + CIPHER, "--groups=" + GROUP,
                        "--connect-to=" + address] + counts
