@@ -2,6 +2,7 @@
 #include "h3_config.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <arpa/inet.h>
 #include <sys/mman.h>
@@ -31,9 +32,9 @@ typedef struct {
     int main_only;              /* not inside <VirtualHost> */
 } config_row;
 
-#define ROW(name, kind, member, min, max, dflt, main_only)                     \
-    {                                                                          \
-        name, kind, APR_OFFSETOF(h3_config, member), min, max, dflt, main_only \
+#define ROW(name, kind, member, min, max, dflt, main_only)                 \
+    {                                                                      \
+        name, kind, offsetof(h3_config, member), min, max, dflt, main_only \
     }
 
 static const config_row rows[] = {

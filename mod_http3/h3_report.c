@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "h3_report.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <apr_file_io.h>
@@ -238,13 +239,13 @@ static const struct {
     size_t offset;
     int is_gauge;
 } counters[] = {
-#define GAUGE(member, key, text)                       \
-    {                                                  \
-        key, text, APR_OFFSETOF(quic_stats, member), 1 \
+#define GAUGE(member, key, text)                   \
+    {                                              \
+        key, text, offsetof(quic_stats, member), 1 \
     }
-#define TOTAL(member, key, text)                       \
-    {                                                  \
-        key, text, APR_OFFSETOF(quic_stats, member), 0 \
+#define TOTAL(member, key, text)                   \
+    {                                              \
+        key, text, offsetof(quic_stats, member), 0 \
     }
     GAUGE(connections, "Connections", "connections"),
     GAUGE(half_open, "HalfOpen", "of these in the handshake"),

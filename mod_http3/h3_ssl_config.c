@@ -10,7 +10,7 @@ static const h3_ssl_setting *sni_policy, *fips;
 static apr_array_header_t *denied_dirs; /* const h3_ssl_setting * */
 
 /* The members that are a single setting, for merging. */
-#define MEMBER(m) APR_OFFSETOF(h3_ssl_config, m)
+#define MEMBER(m) offsetof(h3_ssl_config, m)
 static const size_t single_settings[] = {
     MEMBER(engine),      MEMBER(protocol),     MEMBER(ciphers),         MEMBER(ciphers13),
     MEMBER(chain_file),  MEMBER(tickets),      MEMBER(ticket_key_file), MEMBER(verify_client),

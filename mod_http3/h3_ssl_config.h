@@ -12,6 +12,7 @@
 #ifndef H3_SSL_CONFIG_H
 #define H3_SSL_CONFIG_H
 
+#include <stddef.h>
 #include <strings.h>
 #include "httpd.h"
 #include "http_config.h"
@@ -112,12 +113,12 @@ const char *h3_ssl_config_set_user(cmd_parms *cmd, void *dir, const char *arg);
 const char *h3_ssl_config_set_sni_policy(cmd_parms *cmd, void *dir, const char *arg);
 const char *h3_ssl_config_set_fips(cmd_parms *cmd, void *dir, int flag);
 
-#define H3_SSL_SRV(name, args, handler, member)                                           \
-    AP_INIT_##args(name, handler, (void *)APR_OFFSETOF(h3_ssl_config, member), RSRC_CONF, \
+#define H3_SSL_SRV(name, args, handler, member)                                       \
+    AP_INIT_##args(name, handler, (void *)offsetof(h3_ssl_config, member), RSRC_CONF, \
                    "mod_ssl's directive, also for HTTP/3")
-#define H3_SSL_ALL(name, args, handler, member)                                \
-    AP_INIT_##args(name, handler, (void *)APR_OFFSETOF(h3_ssl_config, member), \
-                   RSRC_CONF | OR_AUTHCFG, "mod_ssl's directive, also for HTTP/3")
+#define H3_SSL_ALL(name, args, handler, member)                                                    \
+    AP_INIT_##args(name, handler, (void *)offsetof(h3_ssl_config, member), RSRC_CONF | OR_AUTHCFG, \
+                   "mod_ssl's directive, also for HTTP/3")
 #define H3_SSL_DIR(name, args, handler, type) \
     AP_INIT_##args(name, handler, NULL, type, "mod_ssl's directive, also for HTTP/3")
 
