@@ -70,9 +70,9 @@ run_sanitized() (
 
 run_valgrind() (
     H3TEST_RUN=valgrind
-    H3TEST_SLOWNESS=${H3TEST_SLOWNESS:-20}
+    H3TEST_SLOWNESS=${H3TEST_SLOWNESS:-5}
     export H3TEST_RUN H3TEST_SLOWNESS
-    tests_on "$normal" -m sanitize --timeout=1200 "$@"
+    tests_on "$normal" -m sanitize --timeout=600 "$@"
 )
 
 # The unit tests once more, under valgrind.
