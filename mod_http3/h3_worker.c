@@ -313,7 +313,6 @@ static void *APR_THREAD_FUNC worker_main(apr_thread_t *thread, void *data)
     ws->running--;
     pthread_cond_signal(&ws->ended);
     pthread_mutex_unlock(&ws->lock);
-    apr_thread_exit(thread, APR_SUCCESS);
     return NULL;
 }
 
