@@ -339,8 +339,12 @@ static conn_rec *make_c2(h3_c2 *c2, conn_rec *c1)
     c->conn_config = ap_create_conn_config(c->pool);
     c->notes = apr_table_make(c->pool, 5);
     c->bucket_alloc = apr_bucket_alloc_create(c->pool);
-    /* No later request: nothing to look for before it, no body to read only to be rid of it. */
-    c->keepalives = 1;
+    /*
+     * No later request: nothing to look for before it, no body to read only to be rid of it. No
+     * earlier one either: mod_proxy would close a connection that had one without an answer when a
+     * backend fails, for the client to repeat it; over HTTP/3 it would not, so it shall see the 502.
+     */
+    c->keepalives = 0;
     c->keepalive = AP_CONN_CLOSE;
     /* The MPM must not look at the socket: there is none. */
     c->clogging_input_filters = 1;
