@@ -219,6 +219,25 @@ def test_response_cut_short_is_reset(httpd):
 
 
 @pytest.mark.sanitize
+@pytest.mark.parametrize("window", [1 << 14, 1 << 22])
+@pytest.mark.parametrize("path", ["/large.bin", "/cgi-bin/endless.cgi"])
+def test_response_that_is_not_wanted(httpd, path, window):
+    """STOP_SENDING is answered with RESET_STREAM (RFC 9000 section 3.5), also where the stream is
+    blocked; the request ends, and the connection goes on."""
+    httpd.wait_gauges(Requests=0)
+    with httpd.h3(max_stream_data=window) as conn:
+        stream = conn.open("GET", path)
+        conn.quic.hold_credit = True
+        conn.wait(lambda: stream.received > 10000)
+        stream.stop_sending(0x10c)
+        conn.wait(lambda: stream.done)
+        assert stream.reset_code == 0x10c
+        conn.wait(lambda: httpd.gauge("Requests") == 0, 3)
+        conn.quic.hold_credit = False
+        assert conn.request("GET", "/small.txt").status == 200
+
+
+@pytest.mark.sanitize
 @pytest.mark.parametrize("length_said", [True, False])
 def test_request_cut_short_never_reaches_the_backend_whole(httpd, backend, length_said):
     """A reset before the end of a body is an error that ends the backend's connection."""
