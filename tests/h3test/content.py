@@ -36,7 +36,7 @@ CGI = {
     "crash.cgi": 'exit 3\n',
     # A Content-Length that is never reached, then the end of output.
     "short.cgi": 'echo "Content-Type: text/plain"; echo "Content-Length: 1000"; echo\n'
-                 'echo "only this"\n',
+                 'echo "only this"; sleep 0.2\n',     # or httpd counts before the head goes
 }
 
 
