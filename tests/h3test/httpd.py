@@ -382,7 +382,9 @@ DirectoryIndex index.html
                  if TROUBLE.search(line)
                  and not any(re.search(p, line) for p in self.allowed_trouble)]
         for path in sorted(glob.glob(self.reports + "/*")):
-            text = self._file(path)
+            # valgrind's lines in "--" are about itself: a system call that it does not know.
+            text = "".join(line for line in self._file(path).splitlines(True)
+                           if not re.match(r"--\d+-- ", line))
             if text.strip():
                 found.append("%s:\n%s" % (os.path.basename(path), text[:6000]))
         return found
