@@ -174,7 +174,7 @@ def test_more_streams_than_allowed(httpd):
     with httpd.h3() as conn:
         conn.quic._remote_max_streams_bidi = 1000
         for _ in range(150):
-            conn.open("GET", "/cgi-bin/wait.cgi?2")
+            conn.open("GET", "/cgi-bin/wait.cgi?1")
         how = conn.wait_end()
         assert how.transport and how.code == 0x4
     assert serves(httpd)
