@@ -77,6 +77,8 @@ run_valgrind() (
 
 # The unit tests once more, under valgrind.
 unit_valgrind() {
+    make -s -C "$normal/tests" check TESTS= >"$cache/log/unit-tests.log" 2>&1 ||
+        { cat "$cache/log/unit-tests.log"; return 1; }
     for test in "$normal"/tests/unit/*_test; do
         say "valgrind $(basename "$test")"
         valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
