@@ -145,6 +145,21 @@ static h3_connrec *connrec_of(h3_session *ss)
     return ss->connrec ? h3_connrec_ref(ss->connrec) : NULL;
 }
 
+/*
+ * A handler may be silent for longer than the idle timeout: PING then, so that the connection is
+ * there for its response (RFC 9000 section 10.1.2). An idle connection is not kept alive by us.
+ */
+static void keep_alive(h3_session *ss, int on)
+{
+    uint64_t idle = ngtcp2_conn_get_local_transport_params(ss->nc)->max_idle_timeout;
+    const ngtcp2_transport_params *peer = ngtcp2_conn_get_remote_transport_params(ss->nc);
+
+    if (peer && peer->max_idle_timeout && peer->max_idle_timeout < idle) {
+        idle = peer->max_idle_timeout;
+    }
+    ngtcp2_conn_set_keep_alive_timeout(ss->nc, on ? idle / 2 : UINT64_MAX);
+}
+
 static int on_end_headers(nghttp3_conn *h3, int64_t id, int fin, void *user, void *stream_user)
 {
     h3_session *ss = user;
@@ -156,6 +171,7 @@ static int on_end_headers(nghttp3_conn *h3, int64_t id, int fin, void *user, voi
         return NGHTTP3_ERR_CALLBACK_FAILURE;
     }
     h3_stream_run(s, cr, fin);
+    keep_alive(ss, 1);
     return 0;
 }
 
@@ -246,6 +262,9 @@ static int on_stream_closed(nghttp3_conn *h3, int64_t id, uint64_t error, void *
     if (s) {
         ngtcp2_conn_extend_max_offset(ss->nc, h3_stream_abort(s));
         unlink_stream(&ss->streams, s);
+        if (!ss->streams) {
+            keep_alive(ss, 0);
+        }
         if (!h3_stream_closed(s)) {
             link_stream(&ss->orphans, s);
             return 0; /* credit comes with its last news */
@@ -516,8 +535,11 @@ static int session_acked(void *app, int64_t stream_id, uint64_t len)
     if (nghttp3_conn_add_ack_offset(ss->h3, stream_id, len) != 0) {
         return -1;
     }
-    /* A file that waited for room in the pipe goes on. */
     s = find_stream(ss, stream_id);
+    if (s) {
+        s->waits_since = ss->conn->env->now;
+    }
+    /* A file that waited for room in the pipe goes on. */
     if (s && s->out_first && s->head_sent) {
         nghttp3_conn_resume_stream(ss->h3, stream_id);
     }
@@ -725,6 +747,7 @@ static void stream_news(h3_session *ss, h3_stream *s)
         nghttp3_conn_resume_stream(ss->h3, s->id);
     }
     if (news.left) {
+        s->waits_since = ss->conn->env->now;
         /* The handler did not want the rest of the body. */
         stop_reading(ss, s, NGHTTP3_H3_NO_ERROR);
         ngtcp2_conn_extend_max_offset(ss->nc, h3_pipe_io_abort(&s->pipe));
@@ -769,6 +792,17 @@ void h3_session_news(h3_stream_env *env)
 
 /* ---- the end ---- */
 
+/* The client has let Timeout pass without a byte of its head, or of our response taken. */
+static void give_up(h3_session *ss, h3_stream *s, uint64_t error)
+{
+    QUIC_CONN_LOG(ss->conn, APLOG_INFO, "stream %" APR_INT64_T_FMT ": timeout", (apr_int64_t)s->id);
+    s->waits_since = ss->conn->env->now;
+    stop_reading(ss, s, error);
+    reset_stream(ss, s->id, error);
+    ngtcp2_conn_extend_max_offset(ss->nc, h3_stream_abort(s));
+    quic_conn_wants_write(ss->conn);
+}
+
 void h3_session_tick(quic_conn *conn)
 {
     h3_session *ss = conn->app;
@@ -780,11 +814,14 @@ void h3_session_tick(quic_conn *conn)
     }
     patience = (uint64_t)ss->conf->server->timeout * 1000;
     for (s = ss->streams; s; s = s->next) {
-        if (s->state == H3_STREAM_HEAD && s->born + patience < conn->env->now) {
-            s->born = UINT64_MAX - patience;
-            stop_reading(ss, s, NGHTTP3_H3_REQUEST_INCOMPLETE);
-            reset_stream(ss, s->id, NGHTTP3_H3_REQUEST_INCOMPLETE);
-            quic_conn_wants_write(conn);
+        if (s->waits_since + patience >= conn->env->now) {
+            continue;
+        }
+        if (s->state == H3_STREAM_HEAD) {
+            give_up(ss, s, NGHTTP3_H3_REQUEST_INCOMPLETE);
+        }
+        else if (s->state == H3_STREAM_SENDING) {
+            give_up(ss, s, NGHTTP3_H3_REQUEST_CANCELLED);
         }
     }
 }

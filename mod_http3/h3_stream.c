@@ -52,7 +52,7 @@ h3_stream *h3_stream_create(h3_stream_env *env, void *session, int64_t id, serve
     s->session = session;
     s->id = id;
     s->limits = limits;
-    s->born = now;
+    s->waits_since = now;
     s->job.run = run_request;
     s->refill_job.run = run_refill;
     s->txn.pipe = &s->pipe;

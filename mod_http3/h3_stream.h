@@ -57,7 +57,7 @@ typedef struct h3_stream {
     h3_job refill_job;
     h3_pipe pipe;
     h3_txn txn;
-    uint64_t born; /* nanoseconds, for the timeout of the head */
+    uint64_t waits_since; /* nanoseconds: the client's last step, for Timeout */
 
     /* Head, while it arrives. */
     server_rec *limits; /* whose LimitRequest* count */

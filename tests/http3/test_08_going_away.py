@@ -15,7 +15,8 @@ ROUNDS = 100
 @pytest.fixture(scope="module")
 def httpd(make_httpd, backend):
     httpd = make_httpd(timeout=3)
-    httpd.add("H3IdleTimeout 1\nH3HandshakeTimeout 1")
+    # A number of threads that does not change, so that one too many shows.
+    httpd.add("H3IdleTimeout 1\nH3HandshakeTimeout 1\nH3MinWorkers 16\nH3MaxWorkers 16")
     httpd.vhost("h3.test", "ProxyPass /backend/ http://127.0.0.1:%d/" % backend.port)
     content.sparse(httpd.path("htdocs", "huge.bin"), 64 << 20)
     return httpd.start()
@@ -183,6 +184,34 @@ def test_slow_reader_of_endless_output_holds_a_worker_at_most_for_timeout(httpd)
                 break
         assert stream.reset_code is not None
         httpd.wait_gauges(Requests=0)
+
+
+def test_slow_reader_of_a_file_is_given_up_after_timeout(httpd):
+    """It holds no worker, but memory and a descriptor: not for ever, if it takes nothing."""
+    with httpd.h3(max_stream_data=20000, max_data=40000, idle_timeout=60) as conn:
+        conn.quic.hold_credit = True
+        stream = conn.open("GET", "/huge.bin")
+        for _ in range(80):
+            conn.ping()
+            conn.pump(0.1)
+            if stream.done:
+                break
+        assert stream.reset_code is not None
+        httpd.wait_gauges(Streams=0, Requests=0)
+
+
+@pytest.mark.sanitize
+def test_a_silent_handler_does_not_end_the_connection(httpd):
+    """H3IdleTimeout is 1 s: the server sends PINGs as long as a request runs, and no longer
+    (RFC 9000 section 10.1.2)."""
+    with httpd.h3(idle_timeout=60) as conn:
+        response = conn.request("GET", "/cgi-bin/wait.cgi?3")
+        assert response.status == 200 and response.body == b"waited\n"
+    httpd.wait_gauges(Requests=0)
+    conn = httpd.h3(idle_timeout=60)
+    conn.request("GET", "/small.txt")
+    conn.abandon()
+    httpd.wait_gauges(timeout=6, Connections=0)
 
 
 def test_rapid_reset(httpd):
