@@ -16,6 +16,8 @@ APLOG_USE_MODULE(http3);
 #define BATCH_PACKETS 48
 /* More ids than a connection can have at once: ngtcp2 keeps 8, and those that are being retired. */
 #define CIDS_MAX 64
+/* How often a path validation that has a path to fall back to is looked after. */
+#define PATH_CHECK (1 * NGTCP2_SECONDS)
 /* A closing connection answers its 1st, 2nd, 4th, 8th ... packet. RFC 9000 section 10.2.1 */
 #define CLOSE_ANSWER_MAX 0x10000u
 /* 3 PTOs of a fast path are milliseconds: late packets would meet a stateless reset then. */
@@ -39,6 +41,8 @@ static int on_tx_key(ngtcp2_conn *nc, ngtcp2_encryption_level level, void *user)
 static int on_new_cid(ngtcp2_conn *nc, ngtcp2_cid *cid, ngtcp2_stateless_reset_token *token,
                       size_t len, void *user);
 static int on_remove_cid(ngtcp2_conn *nc, const ngtcp2_cid *cid, void *user);
+static int on_begin_path_validation(ngtcp2_conn *nc, uint32_t flags, const ngtcp2_path *path,
+                                    const ngtcp2_path *fallback, void *user);
 static int on_path_validation(ngtcp2_conn *nc, uint32_t flags, const ngtcp2_path *path,
                               const ngtcp2_path *fallback, ngtcp2_path_validation_result res,
                               void *user);
@@ -80,6 +84,7 @@ static void fill_callbacks(ngtcp2_callbacks *cb)
     cb->recv_tx_key = on_tx_key;
     cb->get_new_connection_id2 = on_new_cid;
     cb->remove_connection_id = on_remove_cid;
+    cb->begin_path_validation = on_begin_path_validation;
     cb->path_validation = on_path_validation;
     cb->rand = on_rand;
 }
@@ -376,6 +381,16 @@ static void from_ngtcp2_addr(quic_addr *to, const ngtcp2_addr *from)
     memcpy(to, from->addr, from->addrlen < sizeof(*to) ? from->addrlen : sizeof(*to));
 }
 
+static int on_begin_path_validation(ngtcp2_conn *nc, uint32_t flags, const ngtcp2_path *path,
+                                    const ngtcp2_path *fallback, void *user)
+{
+    quic_conn *conn = user;
+
+    (void)nc, (void)flags, (void)path;
+    conn->is_validating = fallback != NULL;
+    return 0;
+}
+
 /* Only now is the client's new address believed: for logs, access control, REMOTE_ADDR. */
 static int on_path_validation(ngtcp2_conn *nc, uint32_t flags, const ngtcp2_path *path,
                               const ngtcp2_path *fallback, ngtcp2_path_validation_result res,
@@ -385,6 +400,7 @@ static int on_path_validation(ngtcp2_conn *nc, uint32_t flags, const ngtcp2_path
     quic_addr local, remote;
 
     (void)flags, (void)fallback;
+    conn->is_validating = 0;
     if (res != NGTCP2_PATH_VALIDATION_RESULT_SUCCESS
         || !ngtcp2_path_eq(path, ngtcp2_conn_get_path(nc))) {
         return 0;
@@ -648,8 +664,21 @@ void quic_env_unblock(quic_env *env)
 
 static void update_timer(quic_conn *conn)
 {
-    if (conn->nc
-        && quic_timer_set(&conn->env->timers, &conn->timer, ngtcp2_conn_get_expiry(conn->nc)) < 0) {
+    uint64_t at;
+
+    if (!conn->nc) {
+        return;
+    }
+    at = ngtcp2_conn_get_expiry(conn->nc);
+    /*
+     * ngtcp2 sets no timer while the anti-amplification limit keeps it from
+     * another challenge: it has to be asked whether the validation has failed,
+     * or a forged address would hold the connection. RFC 9000 section 9.3.2
+     */
+    if (conn->is_validating && at > conn->env->now + PATH_CHECK) {
+        at = conn->env->now + PATH_CHECK;
+    }
+    if (quic_timer_set(&conn->env->timers, &conn->timer, at) < 0) {
         enter(conn, QUIC_CONN_DEAD);
     }
 }

@@ -109,7 +109,7 @@ struct quic_conn {
     quic_conn *write_next;  /* env->write_first */
     quic_conn *blocked_next;
     quic_conn_state state;
-    unsigned in_write_queue : 1, is_blocked : 1, has_idle_since : 1;
+    unsigned in_write_queue : 1, is_blocked : 1, has_idle_since : 1, is_validating : 1;
     ngtcp2_conn *nc; /* NULL from CLOSING on, as ssl and app */
     struct ssl_st *ssl;
     quic_crypto crypto;
