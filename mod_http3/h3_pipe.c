@@ -72,6 +72,8 @@ h3_pipe *h3_bell_take(h3_bell *b)
     first = b->first;
     b->sleeping = 0;
     for (p = first; p; p = p->bell_next) {
+        /* From here on it may ring anew, and have another neighbour on the bell. */
+        p->taken_next = p->bell_next;
         p->on_bell = 0;
         p->heard |= p->said;
         p->said = 0;

@@ -42,7 +42,7 @@ typedef struct h3_bell {
 
 apr_status_t h3_bell_init(h3_bell *b);
 void h3_bell_destroy(h3_bell *b);
-/* Takes all that rang; follow ->bell_next. I/O thread. */
+/* Takes all that rang; follow ->taken_next. They may ring again meanwhile. I/O thread. */
 h3_pipe *h3_bell_take(h3_bell *b);
 /* I/O thread, before it waits for fd: 1, or 0 if something has rung meanwhile. */
 int h3_bell_sleep(h3_bell *b);
@@ -87,11 +87,12 @@ struct h3_pipe {
     pthread_mutex_t lock;
     pthread_cond_t cond; /* a worker waits: for body bytes, or for room */
     h3_bell *bell;
-    h3_pipe *bell_next; /* bell's lock */
-    int on_bell;        /* bell's lock */
-    unsigned said;      /* bell's lock: RING_* since it was last taken */
-    unsigned heard;     /* I/O thread: RING_* that it has taken */
-    void *owner;        /* the I/O thread's stream */
+    h3_pipe *bell_next;  /* bell's lock */
+    h3_pipe *taken_next; /* I/O thread: what h3_bell_take gave */
+    int on_bell;         /* bell's lock */
+    unsigned said;       /* bell's lock: RING_* since it was last taken */
+    unsigned heard;      /* I/O thread: RING_* that it has taken */
+    void *owner;         /* the I/O thread's stream */
 
     /* under lock: in */
     h3_chunk *in_first, *in_last;

@@ -778,7 +778,7 @@ void h3_session_news(h3_stream_env *env)
     h3_stream *s;
 
     for (; p; p = next) {
-        next = p->bell_next;
+        next = p->taken_next;
         s = p->owner;
         ss = s->session;
         if (s->state != H3_STREAM_ORPHAN) {

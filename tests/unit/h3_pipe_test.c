@@ -58,12 +58,39 @@ static void the_bell(void)
     h3_pipe_w_leave(&a);
     ok(!bell_rings(0), "once for all that ring before it looks");
     first = h3_bell_take(&bell);
-    ok(first == &a && first->bell_next == &b && !b.bell_next, "each stands on the bell once");
+    ok(first == &a && first->taken_next == &b && !b.taken_next, "each stands on the bell once");
     ok(h3_bell_take(&bell) == NULL, "taken");
     h3_pipe_w_flush(&a);
     ok(h3_bell_take(&bell) == NULL, "a flush of nothing does not ring");
     h3_pipe_destroy(&a);
     h3_pipe_destroy(&b);
+}
+
+/* What rings while the I/O thread goes through those it has taken does not cut them off. */
+static void rings_again(void)
+{
+    h3_pipe a, b, c;
+    h3_pipe *first;
+
+    h3_pipe_init(&a, &bell, "a", LIMIT, STEP);
+    h3_pipe_init(&b, &bell, "b", LIMIT, STEP);
+    h3_pipe_init(&c, &bell, "c", LIMIT, STEP);
+    h3_pipe_w_write(&a, "x", 1, LONG_TIME);
+    h3_pipe_w_flush(&a);
+    h3_pipe_w_write(&b, "x", 1, LONG_TIME);
+    h3_pipe_w_flush(&b);
+    h3_pipe_w_leave(&c);
+    first = h3_bell_take(&bell);
+    h3_pipe_w_write(&b, "y", 1, LONG_TIME);
+    h3_pipe_w_flush(&b);
+    h3_pipe_w_leave(&a);
+    ok(first == &a && a.taken_next == &b && b.taken_next == &c && !c.taken_next,
+       "all that were taken are still there");
+    first = h3_bell_take(&bell);
+    ok(first == &b && b.taken_next == &a && !a.taken_next, "and those that rang again come again");
+    h3_pipe_destroy(&a);
+    h3_pipe_destroy(&b);
+    h3_pipe_destroy(&c);
 }
 
 static void what_is_said(void)
@@ -323,6 +350,7 @@ int main(void)
 {
     is_int(h3_bell_init(&bell), APR_SUCCESS, "a bell");
     the_bell();
+    rings_again();
     what_is_said();
     never_ended();
     body_in();
