@@ -195,6 +195,7 @@ quic_conn *quic_conn_create(quic_env *env, quic_listener *listener, const quic_d
     conn->timer.owner = conn;
     conn->born = env->now;
     ngtcp2_ccerr_default(&conn->ccerr);
+    conn->client_dcid = hd->dcid;
     quic_cid_make(&scid, env->secret, env->slot, env->epoch);
     to_hex(conn->id, &scid);
     if (env->qlog_dir) {
@@ -726,7 +727,7 @@ static void let_go(quic_conn *conn)
     n = ngtcp2_conn_get_scid(conn->nc, NULL);
     ap_assert(n < CIDS_MAX); /* bounded by active_connection_id_limit of either side */
     n = ngtcp2_conn_get_scid(conn->nc, cids);
-    cids[n++] = *ngtcp2_conn_get_client_initial_dcid(conn->nc);
+    cids[n++] = conn->client_dcid;
     conn->cids = malloc(n * sizeof(*cids));
     if (conn->cids) {
         memcpy(conn->cids, cids, n * sizeof(*cids));

@@ -134,6 +134,8 @@ struct quic_conn {
     unsigned close_recv, close_answer; /* packets received since, next one that is answered */
     ngtcp2_cid *cids;                  /* ids that are still in the table */
     size_t ncids;
+    /* The id that the client made up; ngtcp2 forgets it when the first packet fails. */
+    ngtcp2_cid client_dcid;
     void *qlog; /* FILE */
 };
 
