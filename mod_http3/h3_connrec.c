@@ -340,9 +340,9 @@ static conn_rec *make_c2(h3_c2 *c2, conn_rec *c1)
     c->notes = apr_table_make(c->pool, 5);
     c->bucket_alloc = apr_bucket_alloc_create(c->pool);
     /*
-     * No later request: nothing to look for before it, no body to read only to be rid of it. No
-     * earlier one either: mod_proxy would close a connection that had one without an answer when a
-     * backend fails, for the client to repeat it; over HTTP/3 it would not, so it shall see the 502.
+     * No later request: nothing to look for before it, no body to read only to be rid of it.
+     * No earlier one either: on a connection that had one, mod_proxy gives no answer when a
+     * backend fails, for the client to repeat the request. Over HTTP/3 no client would.
      */
     c->keepalives = 0;
     c->keepalive = AP_CONN_CLOSE;
