@@ -42,7 +42,8 @@ class Wire:
         self.seen = {UP: 0, DOWN: 0}        # datagrams that came
         self.lost = {UP: 0, DOWN: 0}
         self.passed = {UP: 0, DOWN: 0}      # bytes delivered
-        self.shadow = False                 # see forge()
+        self.forged = self.stolen = 0       # bytes sent by forge(), and what they brought
+        self._forge = 0
         self._server = ("127.0.0.1", server_port)
         self._dice = random.Random(seed)
         self._front = self._socket(("127.0.0.1", self.port))
@@ -88,15 +89,19 @@ class Wire:
         with self._lock:
             return [sock.getsockname()[1] for sock in self._nat.values()]
 
-    def forge(self, on=True):
-        """Somebody on the way sends a copy of each datagram first, from an address where no answer
-        is taken."""
-        self.shadow = on
+    def forge(self, number):
+        """Somebody on the way sends a copy of each of the next `number` datagrams of the client
+        first, from an address where no answer is taken."""
+        self._forge = number
+
+    @property
+    def forging(self):
+        return self._forge > 0
 
     def _run(self):
         while not self._stop.is_set():
             with self._lock:
-                socks = [self._front, *self._nat.values()]
+                socks = [self._front, self._stranger, *self._nat.values()]
             wait = 0.02
             if self._due:
                 wait = max(0.0, min(wait, self._due[0][0] - time.monotonic()))
@@ -111,7 +116,9 @@ class Wire:
                 data, peer = sock.recvfrom(65536)
             except (BlockingIOError, ConnectionRefusedError):
                 return
-            if sock is self._front:
+            if sock is self._stranger:
+                self.stolen += len(data)
+            elif sock is self._front:
                 self._route(UP, data, peer)
             elif peer == self._server:
                 self._route(DOWN, data, sock)
@@ -139,7 +146,9 @@ class Wire:
         self.passed[way] += len(data)
         try:
             if way == UP:
-                if self.shadow:
+                if self._forge:
+                    self._forge -= 1
+                    self.forged += len(data)
                     self._stranger.sendto(data, self._server)
                 self._outer(end).sendto(data, self._server)
             else:
