@@ -7,7 +7,7 @@ import pytest
 from h3test import content, procs
 from h3test.h3conn import DATA, HEADERS, frame
 from h3test.response import ConnectionEnded, StreamEnded
-from h3test.wait import SLOWNESS
+from h3test.wait import SLOWNESS, until
 
 ROUNDS = 100
 
@@ -103,7 +103,7 @@ def close(conn, stream, dice):
 
 
 def reset_and_close(conn, stream, dice):
-    if stream is not None:
+    if stream is not None and not stream.done:
         stream.reset()
         if dice.random() < 0.5:
             conn.turn(0.005)
@@ -111,7 +111,7 @@ def reset_and_close(conn, stream, dice):
 
 
 def stop_and_linger(conn, stream, dice):
-    if stream is not None:
+    if stream is not None and not stream.done:
         stream.stop_sending()
         stream.reset()
         conn.pump(0.05)
@@ -156,7 +156,8 @@ def test_a_hundred_times(httpd):
     assert httpd.fetch("3", "/small.txt").body == content.SMALL
     at_rest(httpd)
     assert httpd.child() == child, "another child: the first has died"
-    assert len(procs.fds(child)) <= len(fds), (fds, procs.fds(child))
+    # The worker that logs a request closes its files a moment after the gauges say 0.
+    until(lambda: len(procs.fds(child)) <= len(fds), 5, "as many descriptors as before: %r" % fds)
     assert procs.threads(child) <= threads
     if not httpd._wrapper() and "LD_PRELOAD" not in httpd._environment():
         assert procs.kib(child, "VmRSS") <= memory + 1024, "%d KiB became %d" % (
