@@ -94,10 +94,6 @@ class Wire:
         first, from an address where no answer is taken."""
         self._forge = number
 
-    @property
-    def forging(self):
-        return self._forge > 0
-
     def _run(self):
         while not self._stop.is_set():
             with self._lock:
