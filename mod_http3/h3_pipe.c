@@ -347,7 +347,10 @@ static int append_piece_locked(h3_pipe *p, h3_chunk *chunk, const h3_span *span)
     return 0;
 }
 
-/* Into the last chunk as far as it has room, the rest into a new one. Returns the bytes taken, -1: no memory. */
+/*
+ * Into the last chunk as far as it has room, the rest into a new one. Returns the bytes taken, -1:
+ * no memory.
+ */
 static int append_locked(h3_pipe *p, const char *data, size_t len)
 {
     h3_chunk *c = p->out_last ? p->out_last->chunk : NULL;

@@ -519,7 +519,9 @@ static int session_extend(void *app, int64_t stream_id)
     return nghttp3_conn_unblock_stream(ss->h3, stream_id) == 0 ? 0 : -1;
 }
 
-/* nghttp3 refuses PRIORITY_UPDATE for a stream that the client may not open. RFC 9218 section 7.2 */
+/*
+ * nghttp3 refuses PRIORITY_UPDATE for a stream that the client may not open. RFC 9218 section 7.2
+ */
 static void session_extend_streams(void *app, uint64_t max)
 {
     h3_session *ss = app;
@@ -709,7 +711,9 @@ static int submit_response(h3_session *ss, h3_stream *s, const h3_head *head, in
     return rv;
 }
 
-/* httpd is done with the response before it has said how it begins, or has said that it is broken. */
+/*
+ * httpd is done with the response before it has said how it begins, or has said that it is broken.
+ */
 static void check_end(h3_session *ss, h3_stream *s)
 {
     if (s->out_end && !s->head_sent && !s->out_error) {
@@ -848,7 +852,10 @@ static void session_shutdown(void *app)
     }
 }
 
-/* Requests that the client sent before it saw the first GOAWAY are still served. RFC 9114 section 5.2 */
+/*
+ * Requests that the client sent before it saw the first GOAWAY are still served. RFC 9114 section
+ * 5.2
+ */
 static int session_is_drained(void *app)
 {
     h3_session *ss = app;

@@ -19,7 +19,10 @@ APLOG_USE_MODULE(http3);
 /* One read of a file; several are in flight within H3StreamMaxMemSize. */
 #define READ_SIZE (64 * 1024)
 #define READ_MIN 4096
-/* A field beyond the limits still costs its decoding: so many more are tolerated (as mod_http2 does). */
+/*
+ * A field beyond the limits still costs its decoding: so many more are tolerated (as mod_http2
+ * does).
+ */
 #define EXCESS_FIELDS 100
 
 static void enter(h3_stream *s, h3_stream_state state);
@@ -290,7 +293,8 @@ static int accept_read(h3_stream *s, h3_span *span, h3_chunk *c)
 
 /*
  * Bytes of a file into a new chunk at the end of the sent list. 1: there is
- * one; 0: not now (a worker reads, or the pipe is full); -1: the file is shorter than it was, or broken.
+ * one; 0: not now (a worker reads, or the pipe is full); -1: the file is shorter than it was, or
+ * broken.
  */
 static int read_span(h3_stream *s, h3_span *span)
 {

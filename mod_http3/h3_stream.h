@@ -96,7 +96,10 @@ void h3_stream_take(h3_stream *s, h3_pipe_news *news);
 int h3_stream_read(h3_stream *s, struct iovec *vec, int cnt, int *eof);
 void h3_stream_acked(h3_stream *s, size_t len);
 
-/* The client does not want the response, or will not send the rest of its request. Returns credit to give back. */
+/*
+ * The client does not want the response, or will not send the rest of its request. Returns credit
+ * to give back.
+ */
 size_t h3_stream_abort(h3_stream *s);
 
 /*

@@ -155,7 +155,10 @@ static void refuse(quic_env *env, quic_listener *l, const quic_datagram *dg,
     }
 }
 
-/* The id of a connection that another child has, or that we had: 1, it is no client's first Initial. */
+/*
+ * The id of a connection that another child has, or that we had: 1, it is no client's first
+ * Initial.
+ */
 static int is_known_id(quic_env *env, const ngtcp2_version_cid *vc)
 {
     uint8_t slot, epoch;

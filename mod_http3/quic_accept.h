@@ -10,7 +10,9 @@
 
 #include "quic_conn.h"
 
-/* Whatever a socket has received: finds its connection, or does what RFC 9000 section 5.2.2 says. */
+/*
+ * Whatever a socket has received: finds its connection, or does what RFC 9000 section 5.2.2 says.
+ */
 void quic_accept_datagram(quic_env *env, quic_listener *listener, const quic_datagram *dg);
 
 #endif /* QUIC_ACCEPT_H */

@@ -55,7 +55,10 @@ typedef struct quic_app_ops {
     void (*shutdown)(void *app);
     /* Nothing is under way any more after shutdown: the connection may be closed. */
     int (*is_drained)(void *app);
-    /* The connection is gone. Frees app; what workers still hold stays theirs. Not from within ngtcp2. */
+    /*
+     * The connection is gone. Frees app; what workers still hold stays theirs. Not from within
+     * ngtcp2.
+     */
     void (*close)(void *app);
     /* The code that says "no error" to the peer's application. */
     uint64_t no_error;
@@ -152,7 +155,10 @@ void quic_conn_recv(quic_conn *conn, quic_listener *listener, const quic_datagra
 /* There may be something to send: in the next round of quic_env_write. */
 void quic_conn_wants_write(quic_conn *conn);
 
-/* Sends what the connections in the queue have, one batch each in turn, until all are done or blocked. */
+/*
+ * Sends what the connections in the queue have, one batch each in turn, until all are done or
+ * blocked.
+ */
 void quic_env_write(quic_env *env);
 
 /* The socket is writable again: those that waited for one go on. */

@@ -28,12 +28,12 @@ typedef struct quic_stats {
     uint64_t dropped; /* datagrams dropped for another reason */
     uint64_t version_negotiations;
     uint64_t stateless_resets;
-    uint64_t refused;        /* Initials refused: too many connections */
-    uint64_t streams_reset;  /* request streams reset, by either side */
-    uint64_t file_refills;   /* reads of files that a worker had to do */
+    uint64_t refused;       /* Initials refused: too many connections */
+    uint64_t streams_reset; /* request streams reset, by either side */
+    uint64_t file_refills;  /* reads of files that a worker had to do */
 } quic_stats;
 
-#define QUIC_STATS_ADD(st, member, n)                                                              \
+#define QUIC_STATS_ADD(st, member, n) \
     __atomic_store_n(&(st)->member, (st)->member + (n), __ATOMIC_RELAXED)
 
 #endif /* QUIC_STATS_H */

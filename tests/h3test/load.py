@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""h3load, the load and bulk client, in the foreground or beside a test; its report as a dictionary."""
+"""h3load, the load and bulk client, in the foreground or beside a test; its report as a dict."""
 import json
 import signal
 import subprocess
@@ -10,7 +10,7 @@ from .wait import bound, until
 
 
 class Load:
-    """One running h3load. `paths` are asked for in turn; `connect` is another address to send to."""
+    """One running h3load. `paths` are asked for in turn; `connect`: another address to send to."""
 
     def __init__(self, httpd, *options, paths=("/small.txt",), host="h3.test", connect=None,
                  seconds=60):

@@ -8,7 +8,7 @@ from .wait import bound
 
 
 def run(*command, timeout=60, check=True, env=None):
-    """Runs a program: (exit code, its output with stderr). check: another code than 0 is an error."""
+    """Runs a program: (exit code, output with stderr). check: another code than 0 is an error."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           timeout=bound(timeout), check=False, env=env)
     output = done.stdout.decode("utf-8", "replace")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bulk: a GiB each way in bounded memory, a slow reader holds its sender, slow downloads hold nobody."""
+"""Bulk: a GiB each way in bounded memory; a slow reader holds its sender, nobody else."""
 import hashlib
 import os
 import shutil
