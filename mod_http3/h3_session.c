@@ -27,6 +27,22 @@ typedef enum {
     SESSION_GOAWAY   /* GOAWAY with the last id is sent: later requests are rejected */
 } session_state;
 
+/* Vectors of one offer: a DATA frame's head and a piece or two are usual. */
+#define OFFER_VECS 16
+
+/*
+ * What nghttp3 has offered to send on one stream. One offer fills many packets of a batch; nghttp3
+ * hears at its end, or at the end of the batch, how much of it went.
+ */
+typedef struct session_offer {
+    int64_t stream_id; /* -1: none */
+    int fin;
+    nghttp3_vec vec[OFFER_VECS];
+    size_t first, end; /* what is left of vec */
+    size_t taken;      /* bytes that went into packets */
+    int touched;       /* some, or an empty FIN, did */
+} session_offer;
+
 typedef struct h3_session {
     quic_conn *conn;
     ngtcp2_conn *nc; /* conn's, for short */
@@ -37,6 +53,7 @@ typedef struct h3_session {
     h3_stream *streams;
     h3_stream *orphans; /* closed, still in httpd's hands: they count as streams of the client */
     h3_stream *broken;  /* its file could not be read; met inside of nghttp3 */
+    session_offer offer;
     session_state state;
     uint64_t state_since;
     uint64_t bytes_in, payload_in; /* for the ratio of useless bytes */
@@ -339,6 +356,7 @@ static void *session_open(quic_conn *conn)
     }
     ss->conn = conn;
     ss->nc = conn->nc;
+    ss->offer.stream_id = -1;
     ss->env = conn->env->app_env;
     ss->conf = h3_config_get(quic_tls_host_server(host));
     fill_settings(&st, ss->conf->server);
@@ -590,54 +608,103 @@ static void response_unwanted(h3_session *ss, int64_t stream_id)
     }
 }
 
+/* nghttp3 is told what of the offer has gone into packets. */
+static void settle_offer(h3_session *ss)
+{
+    session_offer *o = &ss->offer;
+
+    if (o->stream_id >= 0 && o->touched) {
+        nghttp3_conn_add_write_offset(ss->h3, o->stream_id, o->taken);
+    }
+    o->stream_id = -1;
+    o->first = o->end = 0;
+    o->taken = 0;
+    o->touched = 0;
+}
+
+/* What nghttp3 wants to send next, if the last offer is used up. 0, or -1 with ccerr set. */
+static int next_offer(h3_session *ss)
+{
+    session_offer *o = &ss->offer;
+    nghttp3_ssize n;
+
+    if (o->first < o->end) {
+        return 0;
+    }
+    settle_offer(ss);
+    if (!ngtcp2_conn_get_max_data_left(ss->nc)) {
+        return 0;
+    }
+    o->fin = 0;
+    n = nghttp3_conn_writev_stream(ss->h3, &o->stream_id, &o->fin, o->vec, OFFER_VECS);
+    if (n < 0) {
+        return close_with(ss, (int)n);
+    }
+    o->end = (size_t)n;
+    if (ss->broken) {
+        check_end(ss, ss->broken);
+        ss->broken = NULL;
+    }
+    return 0;
+}
+
+static void take_of_offer(h3_session *ss, size_t len)
+{
+    session_offer *o = &ss->offer;
+
+    o->touched = 1;
+    o->taken += len;
+    while (len && len >= o->vec[o->first].len) {
+        len -= o->vec[o->first++].len;
+    }
+    if (len) {
+        o->vec[o->first].base += len;
+        o->vec[o->first].len -= len;
+    }
+}
+
 static ngtcp2_ssize session_write_pkt(void *app, ngtcp2_path *path, ngtcp2_pkt_info *pi,
                                       uint8_t *dest, size_t destlen, ngtcp2_tstamp ts)
 {
     h3_session *ss = app;
-    nghttp3_vec vec[16];
-    nghttp3_ssize cnt;
+    session_offer *o = &ss->offer;
     ngtcp2_ssize n, taken;
     int64_t stream_id;
     uint32_t flags;
-    int fin;
 
     for (;;) {
-        stream_id = -1;
-        fin = 0;
-        cnt = 0;
-        if (ngtcp2_conn_get_max_data_left(ss->nc)) {
-            cnt = nghttp3_conn_writev_stream(ss->h3, &stream_id, &fin, vec, 16);
-            if (cnt < 0) {
-                close_with(ss, (int)cnt);
-                return NGTCP2_ERR_CALLBACK_FAILURE;
-            }
-            if (ss->broken) {
-                check_end(ss, ss->broken);
-                ss->broken = NULL;
-            }
+        if (next_offer(ss) < 0) {
+            return NGTCP2_ERR_CALLBACK_FAILURE;
         }
         flags = NGTCP2_WRITE_STREAM_FLAG_MORE | NGTCP2_WRITE_STREAM_FLAG_PADDING;
-        if (fin) {
+        if (o->stream_id >= 0 && o->fin) {
             flags |= NGTCP2_WRITE_STREAM_FLAG_FIN;
         }
-        n = ngtcp2_conn_writev_stream(ss->nc, path, pi, dest, destlen, &taken, flags, stream_id,
-                                      (const ngtcp2_vec *)vec, (size_t)cnt, ts);
+        n = ngtcp2_conn_writev_stream(ss->nc, path, pi, dest, destlen, &taken, flags, o->stream_id,
+                                      (const ngtcp2_vec *)o->vec + o->first, o->end - o->first, ts);
+        stream_id = o->stream_id;
         if (n == NGTCP2_ERR_STREAM_DATA_BLOCKED) {
+            settle_offer(ss);
             nghttp3_conn_block_stream(ss->h3, stream_id);
         }
         else if (n == NGTCP2_ERR_STREAM_SHUT_WR || n == NGTCP2_ERR_STREAM_NOT_FOUND) {
+            settle_offer(ss);
             response_unwanted(ss, stream_id);
         }
-        else if (n == NGTCP2_ERR_WRITE_MORE) {
-            nghttp3_conn_add_write_offset(ss->h3, stream_id, (size_t)taken);
-        }
         else {
-            if (n >= 0 && taken >= 0) {
-                nghttp3_conn_add_write_offset(ss->h3, stream_id, (size_t)taken);
+            if ((n >= 0 || n == NGTCP2_ERR_WRITE_MORE) && taken >= 0) {
+                take_of_offer(ss, (size_t)taken);
             }
-            return n;
+            if (n != NGTCP2_ERR_WRITE_MORE) {
+                return n;
+            }
         }
     }
+}
+
+static void session_written(void *app)
+{
+    settle_offer(app);
 }
 
 /* ---- news from the workers ---- */
@@ -903,6 +970,7 @@ const quic_app_ops h3_session_ops = {
     .extend_max_stream_data = session_extend,
     .extend_max_streams = session_extend_streams,
     .write_pkt = session_write_pkt,
+    .written = session_written,
     .migrated = session_migrated,
     .shutdown = session_shutdown,
     .is_drained = session_is_drained,

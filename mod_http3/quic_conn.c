@@ -9,6 +9,8 @@
 
 APLOG_USE_MODULE(http3);
 
+/* Path MTU candidates of one address family. */
+#define PROBES 4
 /* Uni streams: control, QPACK encoder and decoder, and room for greased ones. */
 #define UNI_STREAMS 8
 #define UNI_WINDOW (64 * 1024)
@@ -92,12 +94,17 @@ static void fill_callbacks(ngtcp2_callbacks *cb)
 static void fill_settings(ngtcp2_settings *st, quic_conn *conn)
 {
     static const uint32_t versions[] = { NGTCP2_PROTO_VER_V1 };
+    static const uint16_t ipv4_probes[PROBES] = { 1472, 1444, 1406, 1342 };
+    static const uint16_t ipv6_probes[PROBES] = { 1452, 1432, 1392, 1342 };
+    const uint16_t *probes = conn->remote.sa.sa_family == AF_INET6 ? ipv6_probes : ipv4_probes;
 
     ngtcp2_settings_default(st);
     st->initial_ts = conn->env->now;
     st->handshake_timeout = conn->env->handshake_timeout;
-    /* Large enough for what the path may carry; probes find out (RFC 8899). */
-    st->max_tx_udp_payload_size = 1452;
+    /* Ethernet's 1500 bytes less IP and UDP; probes find out what the path carries (RFC 8899). */
+    st->max_tx_udp_payload_size = probes[0];
+    st->pmtud_probes = probes;
+    st->pmtud_probeslen = PROBES;
     st->available_versions = versions;
     st->available_versionslen = sizeof(versions) / sizeof(versions[0]);
     if (conn->qlog) {
@@ -578,6 +585,9 @@ static void write_one(quic_conn *conn)
     ngtcp2_path_storage_zero(&ps);
     n = ngtcp2_conn_write_aggregate_pkt2(conn->nc, &ps.path, &pi, env->tx, sizeof(env->tx),
                                          &segsize, write_pkt, BATCH_PACKETS, env->now);
+    if (conn->app) {
+        env->app->written(conn->app);
+    }
     if (n < 0) {
         fail(conn, (int)n);
         return;

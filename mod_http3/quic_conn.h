@@ -49,6 +49,8 @@ typedef struct quic_app_ops {
     /* Writes one packet, as ngtcp2_write_pkt. */
     ngtcp2_ssize (*write_pkt)(void *app, ngtcp2_path *path, ngtcp2_pkt_info *pi, uint8_t *dest,
                               size_t destlen, ngtcp2_tstamp ts);
+    /* The end of a batch of packets. Not from within ngtcp2. */
+    void (*written)(void *app);
     /* The client's address has changed, and the new one is validated. */
     void (*migrated)(void *app);
     /* Begin of a graceful end: announce it (GOAWAY). Not from within ngtcp2. */
