@@ -197,10 +197,13 @@ static void test_group(void)
     fd = connect_client("127.0.0.1", "127.0.0.1", quic_addr_port(&l->addr));
     for (i = 0; i < N; ++i) {
         struct sock_filter code = BPF_STMT(BPF_RET | BPF_K, (uint32_t)i);
-        struct sock_fprog prog = { .len = 1, .filter = &code };
+        struct sock_fprog prog;
         const quic_datagram *d;
         int k;
 
+        memset(&prog, 0, sizeof(prog)); /* the padding goes to the kernel too */
+        prog.len = 1;
+        prog.filter = &code;
         if (setsockopt(l->fd[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &prog, sizeof(prog)) != 0) {
             fail("attach: %s", strerror(errno));
             break;
