@@ -23,6 +23,8 @@ APLOG_USE_MODULE(http3);
 
 /* Datagrams of one socket in one turn, so that timers and other sockets get theirs. */
 #define RECV_BUDGET 256
+/* What one call asks for; GRO may bring more in each message, never fewer. */
+#define RECV_FULL 16
 #define NSEC_PER_SEC 1000000000ull
 #define NSEC_PER_MSEC 1000000ull
 /*
@@ -162,6 +164,9 @@ static void receive(h3_child *ch, quic_listener *l)
                   > 0) {
         for (i = 0; i < n; i++) {
             quic_accept_datagram(&ch->env, l, &dg[i]);
+        }
+        if (n < RECV_FULL) {
+            break; /* there were fewer than asked for: epoll tells of those that come now */
         }
         budget -= n;
     }
