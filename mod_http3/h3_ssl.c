@@ -19,8 +19,6 @@
 
 APLOG_USE_MODULE(http3);
 
-#define KEPT_CONFIG_KEY "http3-per-dir-config"
-
 static const authz_provider *mod_ssl_require_ssl; /* set in pre_config */
 
 static int conn_is_ssl(conn_rec *c);
@@ -29,7 +27,7 @@ static apr_port_t default_port(const request_rec *r);
 static const char *protocol_get(const conn_rec *c);
 static int check_strict_sni(request_rec *r);
 static int check_access_first(request_rec *r);
-static int check_access_last(request_rec *r);
+static int restore_config(request_rec *r);
 static const char *why_denied(const request_rec *r, const h3_ssl_dir *dir,
                               const h3_ssl_setting **culprit);
 static void set_user(request_rec *r, const h3_ssl_dir *dir);
@@ -49,8 +47,11 @@ void h3_ssl_register_hooks(apr_pool_t *p)
     ap_hook_post_read_request(check_strict_sni, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_check_access(check_access_first, NULL, NULL, APR_HOOK_REALLY_FIRST,
                          AP_AUTH_INTERNAL_PER_CONF);
-    ap_hook_check_access(check_access_last, NULL, NULL, APR_HOOK_REALLY_LAST,
+    ap_hook_check_access(restore_config, NULL, NULL, APR_HOOK_REALLY_LAST,
                          AP_AUTH_INTERNAL_PER_CONF);
+    /* Under `Satisfy Any` a request goes on behind a checker that denied it. */
+    ap_hook_check_access_ex(restore_config, NULL, NULL, APR_HOOK_REALLY_FIRST,
+                            AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_fixups(fill_env, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_fixups(deny_unanswered, NULL, NULL, APR_HOOK_REALLY_LAST);
 }
@@ -182,7 +183,7 @@ static void set_user(request_rec *r, const h3_ssl_dir *dir)
  * mod_ssl answers SSLRequireSSL with 403 on connections that are not its own,
  * and there is no hook to say that ours are TLS as well. For the access phase it
  * gets a fresh, empty configuration of the directory; all else it could have
- * checked there has been denied above. check_access_last puts the real one back,
+ * checked there has been denied above. restore_config puts the real one back,
  * which the rest of mod_ssl and mod_proxy need.
  */
 static void hide_require_ssl(request_rec *r)
@@ -195,20 +196,18 @@ static void hide_require_ssl(request_rec *r)
         ap_set_module_config(copy, m, ap_get_module_config(r->per_dir_config, m));
     }
     ap_set_module_config(copy, ssl, ssl->create_dir_config(r->pool, NULL));
-    apr_pool_userdata_setn(r->per_dir_config, KEPT_CONFIG_KEY, NULL, r->pool);
+    /* Of this request only: an error page that follows it shares its pool. */
+    ap_set_module_config(r->request_config, &http3_module, r->per_dir_config);
     r->per_dir_config = copy;
 }
 
-static int check_access_last(request_rec *r)
+static int restore_config(request_rec *r)
 {
-    void *kept = NULL;
+    ap_conf_vector_t *kept = ap_get_module_config(r->request_config, &http3_module);
 
-    if (h3_connrec_of(r->connection)) {
-        apr_pool_userdata_get(&kept, KEPT_CONFIG_KEY, r->pool);
-        if (kept) {
-            apr_pool_userdata_setn(NULL, KEPT_CONFIG_KEY, NULL, r->pool);
-            r->per_dir_config = kept;
-        }
+    if (kept) {
+        ap_set_module_config(r->request_config, &http3_module, NULL);
+        r->per_dir_config = kept;
     }
     return DECLINED;
 }

@@ -296,3 +296,63 @@ def test_warnings_at_the_start(httpd):
     for text in ("SSLVerifyClient", "SSLCipherSuite", "SSLRequire"):
         assert any("http3:warn" in line and text in line and "httpd.conf:" in line
                    for line in log.splitlines()), text
+
+
+@pytest.fixture(scope="module")
+def satisfy(make_httpd):
+    """SSLRequireSSL beside a checker that denies (mod_access_compat)."""
+    httpd = make_httpd()
+    content.write(httpd.path("htdocs/err/index.html"), "an error page\n")
+    with open(httpd.path("htpasswd"), "a") as file:
+        file.write("/CN=test client:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n")   # "password"
+    auth = ("AuthType Basic\nAuthName x\nAuthUserFile %s/htpasswd\nRequire valid-user\n"
+            % httpd.root)
+    deny = "SSLRequireSSL\nOrder allow,deny\nDeny from all\n"
+    httpd.vhost("h3.test", """
+    SSLProxyEngine on
+    SSLProxyCheckPeerName off
+    ProxyPass /any https://127.0.0.1:%d/small.txt
+    <Location /any>
+        Satisfy Any
+        %s
+    </Location>
+    <Location /denied>
+        %s
+        Header always set X-From denied
+        ErrorDocument 403 /err/index.html
+    </Location>
+    <Location /err>
+        Header always set X-From err
+    </Location>
+    <Location /fake>
+        SSLOptions +FakeBasicAuth
+        %s
+    </Location>
+    """ % (httpd.port, deny + auth, deny, auth))
+    return httpd.start()
+
+
+def basic(user, password):
+    return [("Authorization", "Basic " + base64.b64encode(
+        ("%s:%s" % (user, password)).encode()).decode())]
+
+
+@pytest.mark.parametrize("version", ["1.1", "3"])
+def test_an_error_page_is_no_part_of_the_directory_that_denied(satisfy, version):
+    answer = satisfy.fetch(version, "/denied")
+    assert (answer.status, answer.get_all("x-from")) == (403, ["err"])
+
+
+@pytest.mark.parametrize("version", ["1.1", "3"])
+def test_satisfy_any_leaves_mod_ssl_its_settings(satisfy, version):
+    """They are the proxy's too: who is let in by password behind a denial reaches the backend."""
+    assert satisfy.fetch(version, "/any").status == 401
+    answer = satisfy.fetch(version, "/any", fields=basic(content.USER, content.PASSWORD))
+    assert (answer.status, answer.body) == (200, content.SMALL)
+
+
+@pytest.mark.parametrize("version", ["1.1", "3"])
+def test_a_distinguished_name_is_no_user_name(satisfy, version):
+    """FakeBasicAuth: its password is known to everybody, only a certificate may give it."""
+    assert satisfy.fetch(version, "/fake/", fields=basic("/CN=test client", "password")
+                         ).status == 403
