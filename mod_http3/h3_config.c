@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <arpa/inet.h>
 #include <sys/mman.h>
 #include <apr_file_info.h>
@@ -310,7 +311,14 @@ static const char *parse_address(h3_listen *l, const char *arg, apr_pool_t *p)
 
 h3_retained *h3_retained_get(void)
 {
-    return ap_retained_data_get(RETAINED_KEY);
+    h3_retained *r = ap_retained_data_get(RETAINED_KEY);
+
+    return r && strcmp(r->layout, H3_RETAINED_LAYOUT) == 0 ? r : NULL;
+}
+
+int h3_retained_is_foreign(void)
+{
+    return ap_retained_data_get(RETAINED_KEY) && !h3_retained_get();
 }
 
 h3_retained *h3_retained_create(int nslots)
@@ -329,6 +337,7 @@ h3_retained *h3_retained_create(int nslots)
         return NULL;
     }
     r = ap_retained_data_create(RETAINED_KEY, sizeof(*r));
+    apr_cpystrn(r->layout, H3_RETAINED_LAYOUT, sizeof(r->layout));
     r->route = route;
     r->stats = stats;
     quic_cid_secret_make(&r->cid_secret);

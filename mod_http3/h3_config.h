@@ -67,8 +67,14 @@ apr_status_t h3_config_complete(server_rec *main_server);
 void h3_config_each(const server_rec *s, const server_rec *other, apr_pool_t *p,
                     void (*fn)(void *baton, const char *name, const char *value), void *baton);
 
-/* What survives restarts in the parent, and what children inherit by fork. */
+/*
+ * What survives restarts in the parent, and what children inherit by fork. Raise the number
+ * whenever the layout of anything below changes, also of what is pointed to: another mod_http3.so
+ * may be loaded at a restart, and finds what this one has left.
+ */
+#define H3_RETAINED_LAYOUT "mod_http3 layout 1"
 typedef struct h3_retained {
+    char layout[32]; /* stays the first member */
     quic_route *route; /* NULL until the first socket is opened */
     quic_cid_secret cid_secret;
     quic_tls_ticket_keys ticket_keys;
@@ -78,8 +84,11 @@ typedef struct h3_retained {
     int generation;    /* of the configuration, raised in each post_config */
 } h3_retained;
 
-/* NULL as long as nothing has ever been served. */
+/* NULL as long as nothing has ever been served, and where it is another version's. */
 h3_retained *h3_retained_get(void);
+
+/* Has a mod_http3.so with another layout served before this one, in this parent? */
+int h3_retained_is_foreign(void);
 
 /* By the parent, once: draws the secrets, makes the route and counters of nslots. NULL: errno. */
 h3_retained *h3_retained_create(int nslots);

@@ -25,7 +25,7 @@ static void load_ticket_keys(server_rec *main_server, h3_retained *retained, apr
 apr_status_t h3_hosts_check(server_rec *main_server, apr_pool_t *pconf, apr_pool_t *ptemp)
 {
     apr_status_t rv = APR_SUCCESS, one;
-    int threads = mpm_has_threads(), without_threads = 0;
+    int threads = mpm_has_threads(), without_threads = 0, replaced = 0;
     server_rec *s;
 
     for (s = main_server; s; s = s->next) {
@@ -39,6 +39,10 @@ apr_status_t h3_hosts_check(server_rec *main_server, apr_pool_t *pconf, apr_pool
             cfg->off_reason = "the prefork MPM runs no threads";
             without_threads = 1;
         }
+        else if (h3_retained_is_foreign()) {
+            cfg->off_reason = "another version of mod_http3 served before";
+            replaced = 1;
+        }
         else {
             cfg->off_reason = first_reason(s, pconf);
             if (!cfg->off_reason) {
@@ -51,6 +55,12 @@ apr_status_t h3_hosts_check(server_rec *main_server, apr_pool_t *pconf, apr_pool
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,
                      APLOGNO(20109) "HTTP/3 is off with the prefork MPM, whose modules need "
                                     "not be thread safe: use event or worker");
+    }
+    if (replaced) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, main_server,
+                     APLOGNO(20118) "HTTP/3 is off: another version of mod_http3 served before "
+                                    "this restart, and its sockets are still open; stop and start "
+                                    "the server");
     }
     if (rv == APR_SUCCESS) {
         rv = h3_listen_plan(main_server, pconf);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `apachectl configtest` finds, with file and line; and what it warns of."""
+import os
 import re
 import socket
 
@@ -342,3 +343,33 @@ def test_switched_off_by_a_graceful_restart(fresh_httpd):
     content.write(protocols, "Protocols h3 h2 http/1.1\n")
     httpd.graceful()
     httpd.h3().close()
+
+
+def test_another_version_of_the_module_at_a_graceful_restart(fresh_httpd, monkeypatch):
+    """In the same place it is not loaded. From another one it finds in the parent what is not its
+    own: no HTTP/3 until a stop, and TCP goes on."""
+    httpd = fresh_httpd()
+    old, new = httpd.path("old.so"), httpd.path("new.so")
+    with open(os.environ["HTTP3_MODULE"], "rb") as file:
+        code = file.read()
+    other = code.replace(b"mod_http3 layout ", b"mod_http3 LAYOUT ")
+    assert other != code
+    for path, octets in ((old, code), (new, other)):
+        with open(path, "wb") as file:
+            file.write(octets)
+    monkeypatch.setenv("HTTP3_MODULE", old)
+    httpd.vhost("h3.test").start()
+    assert httpd.fetch("3", "/small.txt").status == 200
+    os.rename(new, old)     # as package managers do it: the old file stays mapped
+    httpd.graceful()
+    assert httpd.fetch("3", "/small.txt").status == 200
+    os.rename(old, new)
+    monkeypatch.setenv("HTTP3_MODULE", new)
+    httpd.write()
+    for _ in range(2):
+        httpd.graceful()
+        httpd.wait_log(r"http3:error.*another version of mod_http3.*stop and start")
+        assert httpd.fetch("1.1", "/small.txt").status == 200
+    httpd.stop()
+    httpd.start()
+    assert httpd.fetch("3", "/small.txt").status == 200
