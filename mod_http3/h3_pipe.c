@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,11 +19,20 @@
 /* So many unannounced bytes are worth waking the I/O thread for. */
 #define RING_BYTES (48 * 1024)
 
+/*
+ * Of the descriptors that a child may open, the spans have one in so many: a client that asks for
+ * many files and reads none holds no worker, and would use up what others are accepted with.
+ */
+#define SPANS_SHARE 2
+
 /* What a ring may say beyond "there is news". */
 #define RING_LEFT 1u
 #define RING_REFILLED 2u
 
+static unsigned open_spans, max_spans; /* of the process; open_spans is changed atomically */
+
 static void ring(h3_pipe *p, unsigned said);
+static void span_close(int fd);
 static int wait_locked(h3_pipe *p, const struct timespec *until);
 static void deadline(struct timespec *ts, apr_interval_time_t timeout);
 static int append_locked(h3_pipe *p, const char *data, size_t len);
@@ -30,9 +41,20 @@ static void end_locked(h3_pipe *p, uint64_t error);
 
 /* ---- the bell ---- */
 
+static unsigned spans_limit(void)
+{
+    struct rlimit rl;
+
+    if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur / SPANS_SHARE > UINT_MAX) {
+        return UINT_MAX;
+    }
+    return (unsigned)(rl.rlim_cur / SPANS_SHARE);
+}
+
 apr_status_t h3_bell_init(h3_bell *b)
 {
     memset(b, 0, sizeof(*b));
+    max_spans = spans_limit();
     b->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (b->fd < 0) {
         return errno;
@@ -135,9 +157,33 @@ void h3_piece_destroy(h3_piece *piece)
         free(piece->chunk);
     }
     else {
-        close(piece->span.fd);
+        span_close(piece->span.fd);
     }
     free(piece);
+}
+
+/* EMFILE also when the spans of this child have their share already. */
+static int span_open(int fd)
+{
+    int dup;
+
+    if (__atomic_add_fetch(&open_spans, 1, __ATOMIC_RELAXED) > max_spans) {
+        errno = EMFILE;
+        dup = -1;
+    }
+    else {
+        dup = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    }
+    if (dup < 0) {
+        __atomic_sub_fetch(&open_spans, 1, __ATOMIC_RELAXED);
+    }
+    return dup;
+}
+
+static void span_close(int fd)
+{
+    close(fd);
+    __atomic_sub_fetch(&open_spans, 1, __ATOMIC_RELAXED);
 }
 
 apr_status_t h3_pipe_init(h3_pipe *p, h3_bell *bell, void *owner, size_t limit, size_t credit_step)
@@ -432,13 +478,13 @@ apr_status_t h3_pipe_w_file(h3_pipe *p, int fd, off_t offset, off_t len)
     struct stat st;
     h3_span span;
 
-    span.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    span.fd = span_open(fd);
     if (span.fd < 0) {
         return errno;
     }
     if (fstat(span.fd, &st) < 0) {
         rv = errno;
-        close(span.fd);
+        span_close(span.fd);
         return rv;
     }
     span.offset = offset;
@@ -456,7 +502,7 @@ apr_status_t h3_pipe_w_file(h3_pipe *p, int fd, off_t offset, off_t len)
     }
     pthread_mutex_unlock(&p->lock);
     if (rv != APR_SUCCESS) {
-        close(span.fd);
+        span_close(span.fd);
     }
     return rv;
 }

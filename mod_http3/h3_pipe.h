@@ -141,7 +141,8 @@ apr_status_t h3_pipe_w_write(h3_pipe *p, const char *data, size_t len, apr_inter
 
 /*
  * `len` > 0 bytes of file `fd` from `offset`. Duplicates the descriptor; does not
- * block. An errno as status if that fails (EMFILE): the caller then reads and writes bytes.
+ * block. An errno as status if that fails (EMFILE, also when the spans of all pipes hold half of
+ * the descriptors there are): the caller then reads and writes bytes.
  */
 apr_status_t h3_pipe_w_file(h3_pipe *p, int fd, off_t offset, off_t len);
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "h3_pipe.h"
 #include "tap.h"
@@ -219,6 +220,36 @@ static void files(void)
     h3_pipe_destroy(&p);
 }
 
+/* A client that reads nothing of many files does not use up the descriptors of all others. */
+static void files_have_a_share(void)
+{
+    struct rlimit before, low;
+    h3_bell small;
+    h3_pipe p;
+    apr_status_t rv;
+    int n = 0;
+
+    getrlimit(RLIMIT_NOFILE, &before);
+    low = before;
+    low.rlim_cur = 64;
+    setrlimit(RLIMIT_NOFILE, &low);
+    h3_bell_init(&small);
+    h3_pipe_init(&p, &small, NULL, LIMIT, STEP);
+    while ((rv = h3_pipe_w_file(&p, 0, 0, 1)) == APR_SUCCESS) {
+        n++;
+    }
+    is_int(rv, EMFILE, "no more spans");
+    is_int(n, 32, "than half of the descriptors");
+    h3_pipe_destroy(&p);
+    h3_pipe_init(&p, &small, NULL, LIMIT, STEP);
+    is_int(h3_pipe_w_file(&p, 0, 0, 1), APR_SUCCESS, "a span that is closed makes room");
+    h3_pipe_destroy(&p);
+    h3_bell_destroy(&small);
+    setrlimit(RLIMIT_NOFILE, &before);
+    is_int(h3_bell_init(&small), APR_SUCCESS, "the next child has its own limit");
+    h3_bell_destroy(&small);
+}
+
 static void refills(void)
 {
     h3_pipe p;
@@ -357,6 +388,7 @@ int main(void)
     reset_in();
     full();
     files();
+    files_have_a_share();
     refills();
     bulk_out();
     bulk_in();
