@@ -29,6 +29,7 @@ static int dual_stack_is_planned(apr_port_t port);
 static int slots_wanted(void);
 static apr_status_t open_one(quic_listener **l, const h3_planned *planned, int nslots, int bufsize,
                              server_rec *s);
+static int is_restart(void);
 static quic_listener *take_open(h3_retained *r, const h3_planned *planned);
 static void warn_of_the_kernel(const h3_retained *r, int wanted, server_rec *s);
 
@@ -347,17 +348,20 @@ apr_status_t h3_listen_open(server_rec *main_server)
     r->listeners = kept;
     r->nlisteners = 0;
     for (i = 0; rv == APR_SUCCESS && i < plan->nelts; ++i) {
-        const h3_planned *planned = APR_ARRAY_IDX(plan, i, const h3_planned *);
+        quic_listener *l = kept[i];
 
-        if (kept[i]) {
-            quic_listener_set_bufsize(kept[i], cfg->socket_buffer_size);
+        if (l) {
+            quic_listener_set_bufsize(l, cfg->socket_buffer_size);
         }
         else {
-            rv = open_one(&kept[i], planned, quic_route_nslots(r->route), cfg->socket_buffer_size,
-                          main_server);
+            rv = open_one(&l, APR_ARRAY_IDX(plan, i, const h3_planned *),
+                          quic_route_nslots(r->route), cfg->socket_buffer_size, main_server);
         }
         if (rv == APR_SUCCESS) {
-            r->nlisteners++;
+            kept[r->nlisteners++] = l;
+        }
+        else if (is_restart()) {
+            rv = APR_SUCCESS; /* to fail now would end the whole running server */
         }
     }
     if (rv == APR_SUCCESS && r->nlisteners) {
@@ -406,13 +410,20 @@ static apr_status_t open_one(quic_listener **l, const h3_planned *planned, int n
                             &what);
     if (rv != APR_SUCCESS) {
         ap_log_error(
-            APLOG_MARK, APLOG_CRIT, rv, s, APLOGNO(20106) "could not open UDP address %s (%s)%s",
+            APLOG_MARK, APLOG_CRIT, rv, s, APLOGNO(20106) "could not open UDP address %s (%s)%s%s",
             quic_addr_str(str, &planned->addr), what,
             rv == APR_FROM_OS_ERROR(EADDRINUSE) ? ": another program has it, maybe another server "
                                                   "with HTTP/3"
-                                                : "");
+                                                : "",
+            is_restart() ? "; the server goes on without HTTP/3 on it" : "");
     }
     return rv;
+}
+
+/* httpd reads its configuration twice at the start (generations 0 and 1). */
+static int is_restart(void)
+{
+    return ap_state_query(AP_SQ_CONFIG_GEN) > 1;
 }
 
 static void warn_of_the_kernel(const h3_retained *r, int wanted, server_rec *s)

@@ -373,3 +373,24 @@ def test_another_version_of_the_module_at_a_graceful_restart(fresh_httpd, monkey
     httpd.stop()
     httpd.start()
     assert httpd.fetch("3", "/small.txt").status == 200
+
+
+def test_udp_port_in_use_at_a_graceful_restart(fresh_httpd):
+    """What would be an error at the start must not end a server that runs."""
+    httpd = fresh_httpd()
+    other = httpd.new_port()
+    include = httpd.path("conf", "listen")
+    content.write(include, "H3Listen 127.0.0.1:%d\n" % httpd.port)
+    httpd.add("Include %s" % include)
+    httpd.vhost("h3.test").start()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as busy:
+        busy.bind(("127.0.0.1", other))
+        for ports in ((other, httpd.port), (httpd.port, other)):
+            content.write(include, "".join("H3Listen 127.0.0.1:%d %d\n" % (p, httpd.port)
+                                           for p in ports))
+            httpd.graceful()
+            httpd.wait_log(r"http3:crit.*127\.0\.0\.1:%d.*goes on without" % other)
+            assert httpd.fetch("1.1", "/small.txt").status == 200
+            assert httpd.fetch("3", "/small.txt").status == 200
+    httpd.graceful()
+    assert httpd.fetch("3", "/small.txt", port=other).status == 200
