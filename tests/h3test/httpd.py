@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 
 from . import content, ports, procs
 from .h1 import H1Conn
@@ -332,6 +333,9 @@ DirectoryIndex index.html
         if self._process is None:
             return
         if self._process.poll() is None:
+            # Without this mod_mpm_event crashes now and then: at its end a child looks at the
+            # sockets of its threads, which a thread that has just served TCP is about to free.
+            time.sleep(bound(0.05))
             self._process.send_signal(signal.SIGTERM)
             try:
                 self._process.wait(bound(timeout))
