@@ -27,6 +27,7 @@ static void dump_host(apr_file_t *out, server_rec *s, server_rec *main_server, a
 static void dump_certificates(apr_file_t *out, server_rec *s, apr_pool_t *p);
 static void dump_value(void *baton, const char *name, const char *value);
 static void dump_warnings(apr_file_t *out, server_rec *main_server, apr_pool_t *p);
+static const char *udp_ports(apr_pool_t *p);
 static long sysctl_value(const char *name, apr_pool_t *p);
 static int slot_is_used(const quic_route *route, int slot);
 
@@ -204,6 +205,14 @@ static void dump_warnings(apr_file_t *out, server_rec *main_server, apr_pool_t *
                             wanted, limits[i], max);
         }
     }
+    apr_file_printf(out,
+                    "  warning: firewalls and containers must let UDP port %s through, which "
+                    "cannot be seen from here\n",
+                    udp_ports(p));
+    if (!ap_find_linked_module("mod_altsvc.c")) {
+        apr_file_printf(out, "  warning: mod_altsvc is not loaded, so nothing of ours tells "
+                             "clients of HTTP/3\n");
+    }
     if (*missing) {
         apr_file_printf(out, "  warning: no UDP socket stands for TCP %s\n", missing);
     }
@@ -213,6 +222,26 @@ static void dump_warnings(apr_file_t *out, server_rec *main_server, apr_pool_t *
         apr_file_printf(out, "  warning: %s %s (%s:%d): denied over HTTP/3\n", setting->directive,
                         setting->value, setting->file, setting->line);
     }
+}
+
+/* "443, 8443" */
+static const char *udp_ports(apr_pool_t *p)
+{
+    const apr_array_header_t *planned = h3_listen_planned();
+    const char *list = "";
+    int i, j, port;
+
+    for (i = 0; i < planned->nelts; ++i) {
+        port = quic_addr_port(&APR_ARRAY_IDX(planned, i, const h3_planned *)->addr);
+        j = 0;
+        while (quic_addr_port(&APR_ARRAY_IDX(planned, j, const h3_planned *)->addr) != port) {
+            ++j;
+        }
+        if (j == i) {
+            list = apr_psprintf(p, "%s%s%d", list, *list ? ", " : "", port);
+        }
+    }
+    return list;
 }
 
 static long sysctl_value(const char *name, apr_pool_t *p)

@@ -179,6 +179,7 @@ def test_report(fresh_httpd):
     assert re.search(r"h3\.test:\d+ \(.*httpd\.conf:\d+\): on\n", output), output
     assert httpd.ca.leaf().cert_file.split("/")[-1].split(".")[0] in output
     assert "H3WindowSize 123456" in output and "H3IdleTimeout 42s" in output
+    assert output.count("firewalls and containers must let UDP port %d through" % httpd.port) == 1
     assert "no UDP socket stands for TCP 127.0.0.2:%d" % httpd.port in output
     assert re.search(r"warning: SSLRequire .*httpd\.conf:%d" % httpd.line_of("SSLRequire true"),
                      output), output
@@ -214,7 +215,7 @@ def manual_example(httpd, folder):
     """The manual's first example, with this server's certificate and ports."""
     with open(os.path.join(folder, "docs", "mod_http3.md")) as file:
         text = re.search(r"```apache\n(.*?)```", file.read(), re.S).group(1)
-    pair = httpd.ca.leaf("manual", names=("www.example.org", "intern.example.org"))
+    pair = httpd.ca.leaf("manual3", names=("www.example.org", "intern.example.org"))
     text = re.sub(r"(SSLCertificateFile +)\S+", r"\g<1>" + pair.cert_file, text)
     text = re.sub(r"(SSLCertificateKeyFile +)\S+", r"\g<1>" + pair.key_file, text)
     text = re.sub(r"^LoadModule.*\n", "", text, flags=re.M)
