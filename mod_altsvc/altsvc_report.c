@@ -31,7 +31,7 @@ void altsvc_report_print(apr_pool_t *p, server_rec *main_server)
         }
     }
     if (!found->nelts) {
-        apr_file_printf(out, "  no virtual host with TLS has an AltSvc directive\n");
+        apr_file_printf(out, "  no virtual host with TLS has an AltSvc directive or HTTP/3\n");
     }
     /* The list of servers has the virtual hosts last to first. */
     while (found->nelts) {
@@ -44,7 +44,8 @@ static int reports_on(const altsvc_config_t *conf)
 {
     const server_rec *s = conf->server;
 
-    return conf->says != ALTSVC_SILENT && speaks_tls(s) && (s->is_virtual || !s->next);
+    return (conf->says != ALTSVC_SILENT || !altsvc_config_auto_off_reason(conf)) && speaks_tls(s)
+           && (s->is_virtual || !s->next);
 }
 
 static const char *first_value(const ap_directive_t *in, const char *name)
@@ -99,6 +100,10 @@ static void print_server(apr_pool_t *p, apr_file_t *out, const altsvc_config_t *
         apr_file_printf(out, " (%s:%u)", s->defn_name, s->defn_line_number);
     }
     apr_file_printf(out, "\n");
+    if (conf->says == ALTSVC_SILENT) {
+        apr_file_printf(out, "    Alt-Svc: nothing (no AltSvc directive, though HTTP/3 is on)\n");
+        return;
+    }
     print_value(p, out, conf);
     print_records(p, out, conf);
 }

@@ -201,7 +201,7 @@ def test_report(make_httpd):
 def test_report_of_nothing(make_httpd):
     httpd = make_httpd(altsvc=True, http3=False, site=False)
     httpd.vhost("h3.test")
-    assert "no virtual host with TLS has an AltSvc directive" in list(report(httpd))
+    assert "no virtual host with TLS has an AltSvc directive or HTTP/3" in list(report(httpd))
 
 
 def manual_example(httpd):

@@ -191,3 +191,33 @@ def test_the_report_of_both_modules(make_httpd, order):
                  '    DNS: mapped.h3.test. 3600 IN HTTPS 1 . alpn="h3" port=8443 no-default-alpn',
                  '    DNS: mapped.h3.test. 3600 IN HTTPS 2 . alpn="h2"'):
         assert line + "\n" in text, line
+
+
+def test_the_report_of_http3_that_nobody_is_told_of(make_httpd):
+    """No AltSvc directive where HTTP/3 is on; and no mod_altsvc at all."""
+    httpd = make_httpd(altsvc=True)
+    httpd.vhost("silent.h3.test").vhost("tcp.h3.test", protocols="h2 http/1.1")
+    code, output = httpd.configtest("-D", "DUMP_HTTP3")
+    assert code == 0 and "mod_altsvc is not loaded" not in output
+    text = output[output.index("Alternative services"):]
+    assert re.search(r"  silent\.h3\.test:%d \(.*\)\n    Alt-Svc: nothing \(no AltSvc directive, "
+                     r"though HTTP/3 is on\)\n" % httpd.port, text), output
+    assert "tcp.h3.test" not in text
+    httpd = make_httpd()
+    httpd.vhost("h3.test")
+    assert "  warning: mod_altsvc is not loaded" in httpd.configtest("-D", "DUMP_HTTP3")[1]
+
+
+def test_a_server_that_stops_gracefully_says_nothing(make_httpd):
+    """It still answers over TCP what it has begun, while no child accepts QUIC any more."""
+    httpd = make_httpd(altsvc=True)
+    httpd.vhost("h3.test", "AltSvc auto")
+    serving(httpd.start())
+    with httpd.h1() as conn:
+        assert conn.request("GET", "/small.txt").get_all("alt-svc") != []
+        conn.raw(b"GET /cgi-bin/wait.cgi?2 HTTP/1.1\r\nHost: h3.test\r\n\r\n")
+        until(lambda: int(httpd.status()["BusyWorkers"]) > 1, 10, "the script runs")
+        httpd.graceful_stop()
+        response = conn.read_response()
+    assert (response.status, response.get_all("alt-svc")) == (200, [])
+    httpd.wait_stopped()
