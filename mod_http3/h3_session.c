@@ -273,8 +273,7 @@ static int on_stream_closed(nghttp3_conn *h3, int64_t id, uint64_t error, void *
 
     (void)h3, (void)error;
     if (!ngtcp2_is_bidi_stream(id)) {
-        ngtcp2_conn_extend_max_streams_uni(ss->nc, 1);
-        return 0;
+        return 0; /* may come before QUIC has closed it: see session_stream_close */
     }
     if (s) {
         ngtcp2_conn_extend_max_offset(ss->nc, h3_stream_abort(s));
@@ -515,17 +514,14 @@ static int session_stream_close(void *app, uint32_t flags, int64_t stream_id, ui
         error = NGHTTP3_H3_NO_ERROR;
     }
     rv = nghttp3_conn_close_stream(ss->h3, stream_id, error);
-    if (rv == NGHTTP3_ERR_STREAM_NOT_FOUND) {
-        /* Closed before HTTP/3 has seen a byte of it. */
-        if (ngtcp2_is_bidi_stream(stream_id)) {
-            ngtcp2_conn_extend_max_streams_bidi(ss->nc, 1);
-        }
-        else {
-            ngtcp2_conn_extend_max_streams_uni(ss->nc, 1);
-        }
-        return 0;
+    if (!ngtcp2_is_bidi_stream(stream_id)) {
+        ngtcp2_conn_extend_max_streams_uni(ss->nc, 1);
     }
-    return rv == 0 ? 0 : close_with(ss, rv);
+    else if (rv == NGHTTP3_ERR_STREAM_NOT_FOUND) {
+        /* Closed before HTTP/3 has seen a byte of it. */
+        ngtcp2_conn_extend_max_streams_bidi(ss->nc, 1);
+    }
+    return rv == 0 || rv == NGHTTP3_ERR_STREAM_NOT_FOUND ? 0 : close_with(ss, rv);
 }
 
 /* ---- sending ---- */
