@@ -9,9 +9,9 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include <nghttp3/nghttp3.h>
+#include "h3_cond.h"
 
 /* Chunks of a response that is written in many pieces; of the order of what GSO sends at once. */
 #define CHUNK_MAX (16 * 1024)
@@ -34,7 +34,6 @@ static unsigned open_spans, max_spans; /* of the process; open_spans is changed 
 static void ring(h3_pipe *p, unsigned said);
 static void span_close(int fd);
 static int wait_locked(h3_pipe *p, const struct timespec *until);
-static void deadline(struct timespec *ts, apr_interval_time_t timeout);
 static int append_locked(h3_pipe *p, const char *data, size_t len);
 static int append_piece_locked(h3_pipe *p, h3_chunk *chunk, const h3_span *span);
 static void end_locked(h3_pipe *p, uint64_t error);
@@ -188,7 +187,6 @@ static void span_close(int fd)
 
 apr_status_t h3_pipe_init(h3_pipe *p, h3_bell *bell, void *owner, size_t limit, size_t credit_step)
 {
-    pthread_condattr_t attr;
     int rv;
 
     memset(p, 0, sizeof(*p));
@@ -199,11 +197,7 @@ apr_status_t h3_pipe_init(h3_pipe *p, h3_bell *bell, void *owner, size_t limit, 
     if ((rv = pthread_mutex_init(&p->lock, NULL)) != 0) {
         return rv;
     }
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    rv = pthread_cond_init(&p->cond, &attr);
-    pthread_condattr_destroy(&attr);
-    if (rv != 0) {
+    if ((rv = h3_cond_init(&p->cond)) != 0) {
         pthread_mutex_destroy(&p->lock);
     }
     return rv;
@@ -234,17 +228,6 @@ void h3_pipe_destroy(h3_pipe *p)
 }
 
 /* ---- worker's side ---- */
-
-static void deadline(struct timespec *ts, apr_interval_time_t timeout)
-{
-    clock_gettime(CLOCK_MONOTONIC, ts);
-    ts->tv_sec += (time_t)apr_time_sec(timeout);
-    ts->tv_nsec += (long)apr_time_usec(timeout) * 1000;
-    if (ts->tv_nsec >= 1000000000L) {
-        ts->tv_nsec -= 1000000000L;
-        ts->tv_sec++;
-    }
-}
 
 /* 0, or -1 when `until` has passed. */
 static int wait_locked(h3_pipe *p, const struct timespec *until)
@@ -316,7 +299,7 @@ apr_status_t h3_pipe_w_read(h3_pipe *p, char *buf, size_t *len, int block,
         }
         if (!timed) {
             timed = 1;
-            deadline(&until, timeout);
+            h3_cond_deadline(&until, timeout);
             if (p->consumed || p->unrung) {
                 p->unrung = 0;
                 pthread_mutex_unlock(&p->lock);
@@ -454,7 +437,7 @@ apr_status_t h3_pipe_w_write(h3_pipe *p, const char *data, size_t len, apr_inter
         }
         if (!timed) {
             timed = 1;
-            deadline(&until, timeout);
+            h3_cond_deadline(&until, timeout);
         }
         if (wait_locked(p, &until) < 0 && p->out_len >= p->limit && !p->aborted) {
             rv = APR_TIMEUP;

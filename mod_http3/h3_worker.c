@@ -3,11 +3,11 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <time.h>
 #include <apr_allocator.h>
 #include "http_config.h"
 #include "http_log.h"
 #include "mpm_common.h"
+#include "h3_cond.h"
 
 APLOG_USE_MODULE(http3);
 
@@ -51,7 +51,6 @@ static h3_job *take_locked(h3_workers *ws, int *help);
 static int sleep_locked(h3_workers *ws, worker_slot *slot);
 static void unlink_idle_locked(h3_workers *ws, worker_slot *slot);
 static void *APR_THREAD_FUNC worker_main(apr_thread_t *thread, void *data);
-static void deadline(struct timespec *ts, apr_interval_time_t timeout);
 
 /* ---- life ---- */
 
@@ -71,16 +70,6 @@ static apr_status_t own_pool(apr_pool_t **pool, apr_pool_t *parent, const char *
     apr_allocator_owner_set(allocator, *pool);
     apr_pool_tag(*pool, tag);
     return APR_SUCCESS;
-}
-
-static void init_cond(pthread_cond_t *cond)
-{
-    pthread_condattr_t attr;
-
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(cond, &attr);
-    pthread_condattr_destroy(&attr);
 }
 
 apr_status_t h3_workers_create(h3_workers **out, server_rec *s, apr_pool_t *pconf, int min, int max,
@@ -104,11 +93,11 @@ apr_status_t h3_workers_create(h3_workers **out, server_rec *s, apr_pool_t *pcon
     ws->max = max;
     ws->idle_secs = idle_secs < 1 ? 1 : idle_secs;
     pthread_mutex_init(&ws->lock, NULL);
-    init_cond(&ws->ended);
+    h3_cond_init(&ws->ended);
     for (i = 0; i < max; i++) {
         ws->slots[i].pub.workers = ws;
         ws->slots[i].pub.index = i;
-        init_cond(&ws->slots[i].wake);
+        h3_cond_init(&ws->slots[i].wake);
     }
     if ((rv = apr_threadattr_create(&ws->attr, pool)) == APR_SUCCESS && ap_thread_stacksize) {
         rv = apr_threadattr_stacksize_set(ws->attr, ap_thread_stacksize);
@@ -176,7 +165,7 @@ apr_status_t h3_workers_shutdown(h3_workers *ws, apr_interval_time_t timeout)
     worker_slot *slot;
     int i;
 
-    deadline(&until, timeout);
+    h3_cond_deadline(&until, timeout);
     pthread_mutex_lock(&ws->lock);
     ws->shutdown = 1;
     for (slot = ws->idle; slot; slot = slot->next) {
@@ -322,7 +311,7 @@ static int sleep_locked(h3_workers *ws, worker_slot *slot)
     struct timespec until;
     int rv = 0;
 
-    deadline(&until, apr_time_from_sec(ws->idle_secs));
+    h3_cond_deadline(&until, apr_time_from_sec(ws->idle_secs));
     slot->next = ws->idle;
     slot->idle = 1;
     ws->idle = slot;
@@ -346,15 +335,4 @@ static void unlink_idle_locked(h3_workers *ws, worker_slot *slot)
     }
     *p = slot->next;
     slot->idle = 0;
-}
-
-static void deadline(struct timespec *ts, apr_interval_time_t timeout)
-{
-    clock_gettime(CLOCK_MONOTONIC, ts);
-    ts->tv_sec += (time_t)apr_time_sec(timeout);
-    ts->tv_nsec += (long)apr_time_usec(timeout) * 1000;
-    if (ts->tv_nsec >= 1000000000L) {
-        ts->tv_nsec -= 1000000000L;
-        ts->tv_sec++;
-    }
 }
