@@ -48,13 +48,13 @@ typedef struct h3_child {
     h3_retained *retained;
     child_state state;
     uint64_t deadline; /* of DRAINING and ABORTING */
-    uint64_t next_tick;
+    uint64_t next_tick, next_second;
     apr_thread_t *thread;
     quic_udp_batch *batch;
     int epoll_fd;
-    int ended_fd;       /* eventfd: the I/O thread has ended */
-    int asked_writable; /* EPOLLOUT is asked for */
-    int claimed;        /* slot and epoch are ours */
+    int ended_fd;         /* eventfd: the I/O thread has ended */
+    char *asked_writable; /* by listener: EPOLLOUT is asked for */
+    int claimed;          /* slot and epoch are ours */
     pid_t pid;
     h3_stream_env streams;
     quic_env env;
@@ -101,18 +101,27 @@ static int add_sockets(h3_child *ch)
     return 0;
 }
 
-static void ask_writable(h3_child *ch, int on)
+/*
+ * Only at the sockets that somebody waits for: another one is nearly always writable, and would end
+ * every wait at once.
+ */
+static void ask_writable(h3_child *ch)
 {
     struct epoll_event ev;
+    quic_conn *conn;
     int i;
 
-    if (on == ch->asked_writable) {
-        return;
-    }
-    ch->asked_writable = on;
     for (i = 0; i < ch->retained->nlisteners; i++) {
-        ev.events = on ? EPOLLIN | EPOLLOUT : EPOLLIN;
         ev.data.ptr = ch->retained->listeners[i];
+        conn = ch->env.blocked_first;
+        while (conn && conn->pending.listener != ev.data.ptr) {
+            conn = conn->blocked_next;
+        }
+        if (!conn == !ch->asked_writable[i]) {
+            continue;
+        }
+        ch->asked_writable[i] = conn != NULL;
+        ev.events = conn ? EPOLLIN | EPOLLOUT : EPOLLIN;
         epoll_ctl(ch->epoll_fd, EPOLL_CTL_MOD, ch->retained->listeners[i]->fd[ch->env.slot], &ev);
     }
 }
@@ -212,10 +221,13 @@ static void tick(h3_child *ch)
         }
         return;
     }
-    for (conn = ch->env.all; conn; conn = conn->next) {
-        h3_session_tick(conn);
+    if (ch->env.now >= ch->next_second) {
+        ch->next_second = ch->env.now + NSEC_PER_SEC;
+        for (conn = ch->env.all; conn; conn = conn->next) {
+            h3_session_tick(conn);
+        }
+        quic_route_reap(r->route, &r->cid_secret, r->listeners, r->nlisteners);
     }
-    quic_route_reap(r->route, &r->cid_secret, r->listeners, r->nlisteners);
     if (ch->state >= CHILD_DRAINING) {
         ch->next_tick = ch->env.now + NSEC_PER_SEC / 100;
     }
@@ -247,7 +259,7 @@ static void turn(h3_child *ch)
     }
     quic_env_expire(&ch->env);
     quic_env_write(&ch->env);
-    ask_writable(ch, ch->env.blocked_first != NULL);
+    ask_writable(ch);
 }
 
 /* ---- the end ---- */
@@ -508,6 +520,7 @@ apr_status_t h3_child_start(apr_pool_t *pchild, server_rec *s)
     fill_env(ch);
     ch->env.table = quic_cid_table_create();
     ch->batch = quic_udp_batch_create(pconf);
+    ch->asked_writable = apr_pcalloc(pconf, (apr_size_t)ch->retained->nlisteners);
     if (!ch->env.table || !ch->batch) {
         return APR_ENOMEM;
     }
