@@ -775,6 +775,9 @@ static void count_state(quic_conn *conn, int add)
         env->half_open += (unsigned)add;
         QUIC_STATS_ADD(env->stats, half_open, add);
     }
+    if (conn->state == QUIC_CONN_CLOSING || conn->state == QUIC_CONN_DRAINING) {
+        env->closing += (unsigned)add;
+    }
 }
 
 /* The one place where the state changes. */
@@ -801,10 +804,14 @@ static void enter(quic_conn *conn, quic_conn_state state)
                       (apr_uint64_t)((env->now - conn->born) / NGTCP2_MILLISECONDS));
         let_go(conn);
         wait = 3 * pto > CLOSE_MIN ? 3 * pto : CLOSE_MIN;
-        if (conn->cids && quic_timer_set(&env->timers, &conn->timer, env->now + wait) == 0) {
+        /*
+         * As many as connections: a flood of ClientHellos that are refused, whose addresses may be
+         * forged, takes no more memory than that. RFC 9000 section 10.2
+         */
+        if (env->closing <= env->max_connections && conn->cids
+            && quic_timer_set(&env->timers, &conn->timer, env->now + wait) == 0) {
             break;
         }
-        conn->state = QUIC_CONN_DEAD;
         quic_conn_destroy(conn);
         break;
     case QUIC_CONN_DEAD:
@@ -888,9 +895,7 @@ void quic_conn_destroy(quic_conn *conn)
     if (conn->nc) {
         let_go(conn);
     }
-    if (conn->state < QUIC_CONN_CLOSING) {
-        count_state(conn, -1);
-    }
+    count_state(conn, -1);
     for (i = 0; i < conn->ncids; i++) {
         quic_cid_table_remove(env->table, conn->cids[i].data, conn->cids[i].datalen);
     }

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that are within the protocol, and yet not what a server expects."""
+import socket
+import time
+
 import pytest
+
+from h3test.wait import SLOWNESS
 
 
 @pytest.fixture(scope="module")
@@ -27,3 +32,38 @@ def test_a_stream_that_has_ended_makes_room_for_one(httpd, data):
             conn.ping()
         conn.ping()
         assert 0 < conn.quic._remote_max_streams_uni - granted <= ended
+
+
+def refused(httpd):
+    """A handshake that fails; its first datagram and the server's answer to that."""
+    sent, received = [], []
+    conn = httpd.h3(connect=False, alpn=("none",), verify=False)
+    conn.on_send = lambda data: sent.append(data) or data
+    conn.on_receive = lambda data: received.append(data) or data
+    try:
+        conn.quic.connect(conn.peer, time.monotonic())
+        conn.flush()
+        conn.wait(lambda: conn.ended is not None)
+    finally:
+        conn.abandon()
+    return sent[0], received[-1]
+
+
+def answer(httpd, datagram):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5 * SLOWNESS)
+        sock.sendto(datagram, ("127.0.0.1", httpd.port))
+        return sock.recv(65536)
+
+
+def test_closing_connections_are_bounded(make_httpd):
+    """RFC 9000 section 10.2: a refused ClientHello is remembered, a flood of them is not."""
+    httpd = make_httpd()
+    httpd.add("H3MaxConnections 4")
+    httpd.vhost("h3.test")
+    httpd.start()
+    first, close = refused(httpd)
+    assert answer(httpd, first) == close, "the closing connection repeats its packet"
+    for _ in range(4):
+        last, close = refused(httpd)
+    assert answer(httpd, last) != close, "nothing is left of this one"
