@@ -18,6 +18,11 @@ APLOG_USE_MODULE(http3);
 /* Bytes of a connection that carry nothing, in excess of its payload, before it is ended. */
 #define USELESS_BYTES (1024 * 1024)
 #define USELESS_RATIO 8
+/*
+ * Half of the shortest H3IdleTimeout: a client may say that it is gone after a millisecond, and would
+ * be sent a PING each half of it.
+ */
+#define KEEP_ALIVE_MIN (50 * NGTCP2_MILLISECONDS)
 /* GOAWAY goes out twice (RFC 9114 section 5.2); a client is given so many PTOs in between. */
 #define GOAWAY_PTOS 3
 
@@ -174,7 +179,8 @@ static void keep_alive(h3_session *ss, int on)
     if (peer && peer->max_idle_timeout && peer->max_idle_timeout < idle) {
         idle = peer->max_idle_timeout;
     }
-    ngtcp2_conn_set_keep_alive_timeout(ss->nc, on ? idle / 2 : UINT64_MAX);
+    idle = idle / 2 > KEEP_ALIVE_MIN ? idle / 2 : KEEP_ALIVE_MIN;
+    ngtcp2_conn_set_keep_alive_timeout(ss->nc, on ? idle : UINT64_MAX);
 }
 
 static int on_end_headers(nghttp3_conn *h3, int64_t id, int fin, void *user, void *stream_user)

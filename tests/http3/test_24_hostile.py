@@ -67,3 +67,15 @@ def test_closing_connections_are_bounded(make_httpd):
     for _ in range(4):
         last, close = refused(httpd)
     assert answer(httpd, last) != close, "nothing is left of this one"
+
+
+def test_a_short_idle_timeout_brings_no_flood(httpd):
+    """RFC 9000 section 10.1.2: PINGs keep a connection for a slow handler, at a pace of ours."""
+    with httpd.h3(connect=False, idle_timeout=0.002) as conn:
+        conn.connect()
+        conn.quic._configuration.idle_timeout = 60      # it said so, and stays
+        stream = conn.open("GET", "/cgi-bin/wait.cgi?1")
+        before = len(conn.received)
+        conn.pump(0.8)
+        assert 0 < len(conn.received) - before < 40
+        assert stream.finish().status == 200
