@@ -273,7 +273,6 @@ static void begin_drain(h3_child *ch)
                  "child stops: %u connections, %u requests in flight", ch->env.connections,
                  ch->streams.running);
     quic_route_drain(r->route, &r->cid_secret, ch->env.slot, r->listeners, r->nlisteners);
-    ch->env.draining = 1;
     ch->deadline = ch->env.now + (uint64_t)ch->conf->graceful_timeout * 1000;
 }
 

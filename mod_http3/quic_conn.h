@@ -93,7 +93,6 @@ typedef struct quic_env {
     unsigned connections, half_open;
     unsigned closing; /* CLOSING or DRAINING: not among `connections` */
     const char *qlog_dir;                /* or NULL */
-    int draining;                        /* a graceful end has begun */
     quic_conn *all;                      /* every connection, closing ones too */
     quic_conn *write_first, *write_last; /* have something to send */
     quic_conn *blocked_first;            /* wait for their socket */
