@@ -79,7 +79,10 @@ static int speaks_tls(const server_rec *s)
     if (!engine) {
         engine = first_value(ap_conftree, "SSLEngine");
     }
-    return engine && strcasecmp(engine, "off");
+    if (!engine) { /* `Listen 443` means https by itself */
+        return !altsvc_config_auto_off_reason(altsvc_config_get(s));
+    }
+    return strcasecmp(engine, "off") != 0;
 }
 
 static int origin_port(const server_rec *s)

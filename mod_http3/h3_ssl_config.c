@@ -3,6 +3,8 @@
 
 #include <string.h>
 #include <apr_strings.h>
+#include "ap_listen.h"
+#include "http_core.h"
 #include "h3_config.h"
 
 /* What mod_ssl keeps once per server process. */
@@ -33,6 +35,7 @@ static void note_denied(cmd_parms *cmd, setting s);
 static apr_array_header_t *merge_files(apr_pool_t *p, const apr_array_header_t *base,
                                        const apr_array_header_t *add);
 static int option_bit(const char *word);
+static int listens_for_https(const server_rec *s);
 
 /* ---- create and merge ---- */
 
@@ -352,7 +355,30 @@ static void note_denied(cmd_parms *cmd, setting s)
 
 int h3_ssl_config_enabled(const server_rec *s)
 {
-    return h3_ssl_setting_is_on(h3_config_get(s)->ssl->engine);
+    setting engine = h3_config_get(s)->ssl->engine;
+
+    return engine ? h3_ssl_setting_is_on(engine) : listens_for_https(s);
+}
+
+/*
+ * `Listen 443`, or any port with `https` behind it, switches mod_ssl on where SSLEngine is not
+ * given. Core gives the listener's protocol to the virtual host in open_logs; this is how.
+ */
+static int listens_for_https(const server_rec *s)
+{
+    const char *protocol = ap_get_server_protocol((server_rec *)s);
+    const server_addr_rec *sar;
+    ap_listen_rec *lr;
+
+    for (sar = s->addrs; sar && !protocol; sar = sar->next) {
+        for (lr = ap_listeners; lr && !protocol; lr = lr->next) {
+            if (apr_sockaddr_equal(lr->bind_addr, sar->host_addr)
+                && lr->bind_addr->port == sar->host_port) {
+                protocol = lr->protocol;
+            }
+        }
+    }
+    return protocol && strcmp(protocol, "https") == 0;
 }
 
 int h3_ssl_config_strict_sni(const server_rec *s)

@@ -84,7 +84,7 @@ static inline int h3_ssl_setting_verifies(const h3_ssl_setting *s)
     return s && strcasecmp(s->value, "none") != 0 && strcasecmp(s->value, "off") != 0;
 }
 
-int h3_ssl_config_enabled(const server_rec *s); /* SSLEngine on */
+int h3_ssl_config_enabled(const server_rec *s); /* SSLEngine on, or a Listen for https */
 
 /* Settings in <Directory>, <Location> ... (not in .htaccess) that HTTP/3 denies. */
 const apr_array_header_t *h3_ssl_config_denied_dirs(void);

@@ -394,3 +394,24 @@ def test_udp_port_in_use_at_a_graceful_restart(fresh_httpd):
             assert httpd.fetch("3", "/small.txt").status == 200
     httpd.graceful()
     assert httpd.fetch("3", "/small.txt", port=other).status == 200
+
+
+@pytest.mark.parametrize("text, h3", [("", True), ("SSLEngine off", False)])
+def test_https_by_listen(fresh_httpd, ca, text, h3):
+    """`Listen PORT https`, which port 443 is by itself, switches mod_ssl on without SSLEngine."""
+    httpd = fresh_httpd(listen=False, altsvc=True)
+    pair = ca.leaf()
+    httpd.add("Listen 127.0.0.1:%d https\nListen 127.0.0.1:%d\nProtocols h3 h2 http/1.1\n"
+              "AltSvc auto" % (httpd.port, httpd.clear_port))
+    httpd.vhost("h3.test", "SSLCertificateFile %s\nSSLCertificateKeyFile %s\n%s"
+                % (pair.cert_file, pair.key_file, text), tls=False, port=httpd.port,
+                address="127.0.0.1")
+    code, output = httpd.configtest("-D", "DUMP_HTTP3")
+    assert code == 0 and ("    Alt-Svc: h3=" in output) == h3, output
+    httpd.start()
+    if not h3:
+        assert not httpd.udp_bound()
+        return
+    for version in ("1.1", "2", "3"):
+        answer = httpd.fetch(version, "/small.txt")
+        assert answer.status == 200 and answer.get("alt-svc"), version
