@@ -281,7 +281,9 @@ static int set_fields(request_rec *r, h3_head *head)
             continue;
         }
         camel_case(name);
-        if ((rv = add_field(r, name, value)) != OK) {
+        if ((rv = add_field(r, name, value)) != OK && status == OK) {
+            ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                          "field exceeds LimitRequestFieldSize after merging: %s", name);
             status = rv;
         }
     }
@@ -291,7 +293,8 @@ static int set_fields(request_rec *r, h3_head *head)
 
 /*
  * Fields of one name become one: cookies by "; " (RFC 9114 section 4.2.1), others by ", ", as
- * core does (RFC 9110 section 5.3).
+ * core does (RFC 9110 section 5.3). What is too long is not put together first: a hundred lines
+ * of full length would be a hundred copies of all that came before them.
  */
 static int add_field(request_rec *r, char *name, const char *value)
 {
@@ -301,13 +304,11 @@ static int add_field(request_rec *r, char *name, const char *value)
         apr_table_addn(r->headers_in, name, value);
         return OK;
     }
-    value = apr_pstrcat(r->pool, first, strcmp(name, "Cookie") == 0 ? "; " : ", ", value, NULL);
-    apr_table_setn(r->headers_in, name, value);
-    if (strlen(value) > (size_t)r->server->limit_req_fieldsize) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
-                      "field exceeds LimitRequestFieldSize after merging: %s", name);
+    if (strlen(first) + 2 + strlen(value) > (size_t)r->server->limit_req_fieldsize) {
         return HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
     }
+    value = apr_pstrcat(r->pool, first, strcmp(name, "Cookie") == 0 ? "; " : ", ", value, NULL);
+    apr_table_setn(r->headers_in, name, value);
     return OK;
 }
 

@@ -154,6 +154,24 @@ def test_compression_bomb(httpd):
             httpd._environment()
 
 
+def test_many_long_lines_of_one_field(make_httpd):
+    """Within the limits of number and of size, and far beyond once they are one field: what has
+    been put together is not copied again for each further line."""
+    httpd = make_httpd()
+    httpd.vhost("h3.test").start()
+    line = b"\x26x-long" + prefixed(0x00, 7, 3900) + b"b" * 3900
+    with httpd.h3() as conn:
+        assert conn.request("GET", "/small.txt").status == 200
+        procs.reset_peak(httpd.child())
+        before = procs.kib(httpd.child(), "VmRSS")
+        streams = [conn.open_stream() for _ in range(8)]
+        for stream in streams:
+            stream.raw(frame(HEADERS, b"\0\0" + QPACK_GET + 90 * line), end=True)
+        assert [stream.finish(15).status for stream in streams] == [431] * 8
+    if not httpd._wrapper() and "LD_PRELOAD" not in httpd._environment():
+        assert procs.kib(httpd.child(), "VmHWM") - before < 12 * 1024
+
+
 @pytest.mark.parametrize("length", [60000, 200000])
 def test_a_field_longer_than_any_limit(httpd, length):
     """Encoded by hand: the client's library encodes no such field."""
