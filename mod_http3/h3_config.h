@@ -74,7 +74,7 @@ void h3_config_each(const server_rec *s, const server_rec *other, apr_pool_t *p,
  */
 #define H3_RETAINED_LAYOUT "mod_http3 layout 1"
 typedef struct h3_retained {
-    char layout[32]; /* stays the first member */
+    char layout[32];   /* stays the first member */
     quic_route *route; /* NULL until the first socket is opened */
     quic_cid_secret cid_secret;
     quic_tls_ticket_keys ticket_keys;
