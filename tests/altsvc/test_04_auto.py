@@ -221,3 +221,11 @@ def test_a_server_that_stops_gracefully_says_nothing(make_httpd):
         response = conn.read_response()
     assert (response.status, response.get_all("alt-svc")) == (200, [])
     httpd.wait_stopped()
+
+
+def test_host_instead_of_authority(httpd):
+    """What a gateway sends that translates from HTTP/1.1 (RFC 9114 section 4.3.1)."""
+    with httpd.h3(sni="h3.test") as conn:
+        head = [(":method", "GET"), (":scheme", "https"), (":path", "/small.txt"),
+                ("host", "h3.test")]
+        assert conn.request(head=head).get_all("alt-svc") == [auto(httpd.port)]
