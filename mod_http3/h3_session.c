@@ -19,8 +19,8 @@ APLOG_USE_MODULE(http3);
 #define USELESS_BYTES (1024 * 1024)
 #define USELESS_RATIO 8
 /*
- * Half of the shortest H3IdleTimeout: a client may say that it is gone after a millisecond, and would
- * be sent a PING each half of it.
+ * Half of the shortest H3IdleTimeout: a client may say that it is gone after a millisecond, and
+ * would be sent a PING each half of it.
  */
 #define KEEP_ALIVE_MIN (50 * NGTCP2_MILLISECONDS)
 /* GOAWAY goes out twice (RFC 9114 section 5.2); a client is given so many PTOs in between. */

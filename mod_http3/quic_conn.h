@@ -91,7 +91,7 @@ typedef struct quic_env {
     uint64_t handshake_timeout;    /* nanoseconds */
     unsigned max_connections, max_half_open;
     unsigned connections, half_open;
-    unsigned closing; /* CLOSING or DRAINING: not among `connections` */
+    unsigned closing;                    /* CLOSING or DRAINING: not among `connections` */
     const char *qlog_dir;                /* or NULL */
     quic_conn *all;                      /* every connection, closing ones too */
     quic_conn *write_first, *write_last; /* have something to send */
