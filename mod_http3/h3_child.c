@@ -108,21 +108,18 @@ static int add_sockets(h3_child *ch)
 static void ask_writable(h3_child *ch)
 {
     struct epoll_event ev;
-    quic_conn *conn;
+    quic_listener *l;
     int i;
 
     for (i = 0; i < ch->retained->nlisteners; i++) {
-        ev.data.ptr = ch->retained->listeners[i];
-        conn = ch->env.blocked_first;
-        while (conn && conn->pending.listener != ev.data.ptr) {
-            conn = conn->blocked_next;
-        }
-        if (!conn == !ch->asked_writable[i]) {
+        l = ch->retained->listeners[i];
+        if (l->full == ch->asked_writable[i]) {
             continue;
         }
-        ch->asked_writable[i] = conn != NULL;
-        ev.events = conn ? EPOLLIN | EPOLLOUT : EPOLLIN;
-        epoll_ctl(ch->epoll_fd, EPOLL_CTL_MOD, ch->retained->listeners[i]->fd[ch->env.slot], &ev);
+        ch->asked_writable[i] = l->full;
+        ev.data.ptr = l;
+        ev.events = l->full ? EPOLLIN | EPOLLOUT : EPOLLIN;
+        epoll_ctl(ch->epoll_fd, EPOLL_CTL_MOD, l->fd[ch->env.slot], &ev);
     }
 }
 
@@ -211,7 +208,7 @@ static int wait_for_events(h3_child *ch, struct epoll_event *ev, int max)
 static void tick(h3_child *ch)
 {
     h3_retained *r = ch->retained;
-    quic_conn *conn;
+    quic_conn *conn, *next;
 
     ch->next_tick = ch->env.now + NSEC_PER_SEC;
     if (ch->state == CHILD_STARTING) {
@@ -223,7 +220,8 @@ static void tick(h3_child *ch)
     }
     if (ch->env.now >= ch->next_second) {
         ch->next_second = ch->env.now + NSEC_PER_SEC;
-        for (conn = ch->env.all; conn; conn = conn->next) {
+        for (conn = ch->env.all; conn; conn = next) {
+            next = conn->next;
             h3_session_tick(conn);
         }
         quic_route_reap(r->route, &r->cid_secret, r->listeners, r->nlisteners);
@@ -236,21 +234,27 @@ static void tick(h3_child *ch)
 static void turn(h3_child *ch)
 {
     struct epoll_event ev[32];
+    quic_listener *l;
     uint64_t count;
-    int i, n;
+    int i, n, writable = 0;
 
     n = wait_for_events(ch, ev, 32);
     ch->env.now = monotonic();
     for (i = 0; i < n; i++) {
-        if (!ev[i].data.ptr) {
+        l = ev[i].data.ptr;
+        if (!l) {
             while (read(ch->streams.bell.fd, &count, sizeof(count)) < 0 && errno == EINTR) {}
             continue;
         }
         if (ev[i].events & (EPOLLIN | EPOLLERR)) {
-            receive(ch, ev[i].data.ptr);
+            receive(ch, l);
+        }
+        if (ev[i].events & EPOLLOUT) {
+            l->full = 0;
+            writable = 1;
         }
     }
-    if (ch->env.blocked_first) {
+    if (writable) {
         quic_env_unblock(&ch->env);
     }
     h3_session_news(&ch->streams);

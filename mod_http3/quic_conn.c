@@ -54,6 +54,7 @@ static void on_qlog(void *user, uint32_t flags, const void *data, size_t len);
 static void write_one(quic_conn *conn);
 static int send_batch(quic_conn *conn, const ngtcp2_path *path, uint8_t ecn, size_t len,
                       size_t segsize);
+static void block(quic_conn *conn);
 static int flush_pending(quic_conn *conn);
 static void update_timer(quic_conn *conn);
 static void fail(quic_conn *conn, int rv);
@@ -507,6 +508,10 @@ static void fail(quic_conn *conn, int rv)
         enter(conn, QUIC_CONN_DEAD);
         break;
     case NGTCP2_ERR_CRYPTO:
+        if (conn->ccerr.type == NGTCP2_CCERR_TYPE_APPLICATION) {
+            quic_conn_close(conn); /* the layer above refused, the alert only says so */
+            break;
+        }
         ngtcp2_ccerr_set_tls_alert(&conn->ccerr, ngtcp2_conn_get_tls_alert(conn->nc), NULL, 0);
         QUIC_CONN_LOG(conn, APLOG_INFO, "handshake failed, TLS alert %d",
                       ngtcp2_conn_get_tls_alert(conn->nc));
@@ -556,7 +561,13 @@ void quic_env_write(quic_env *env)
             env->write_last = NULL;
         }
         conn->in_write_queue = 0;
-        if (conn->nc && !conn->is_blocked) {
+        if (!conn->nc || conn->is_blocked) {
+            continue;
+        }
+        if (conn->listener->full) {
+            block(conn);
+        }
+        else {
             write_one(conn);
         }
     }
@@ -601,6 +612,14 @@ static void write_one(quic_conn *conn)
     update_timer(conn);
 }
 
+/* Until its socket takes something again; what it has to say is not even encrypted before that. */
+static void block(quic_conn *conn)
+{
+    conn->is_blocked = 1;
+    conn->blocked_next = conn->env->blocked_first;
+    conn->env->blocked_first = conn;
+}
+
 /* 1: all of it is on its way; 0: the socket is full, the rest is pending. */
 static int send_batch(quic_conn *conn, const ngtcp2_path *path, uint8_t ecn, size_t len,
                       size_t segsize)
@@ -631,9 +650,8 @@ static int send_batch(quic_conn *conn, const ngtcp2_path *path, uint8_t ecn, siz
     p->remote = remote;
     p->listener = l;
     p->ecn = ecn;
-    conn->is_blocked = 1;
-    conn->blocked_next = env->blocked_first;
-    env->blocked_first = conn;
+    l->full = 1;
+    block(conn);
     return 0;
 }
 
@@ -642,10 +660,17 @@ static int flush_pending(quic_conn *conn)
     struct quic_pending *p = &conn->pending;
     size_t sent = 0;
 
+    if (!p->data) {
+        return !conn->listener->full;
+    }
+    if (p->listener->full) {
+        return 0;
+    }
     if (quic_udp_send(p->listener->fd[conn->env->slot], &p->local, &p->remote, p->ecn,
                       p->data + p->off, p->len - p->off, p->segsize, &sent)
         != QUIC_SENT) {
         p->off += sent;
+        p->listener->full = 1;
         return 0;
     }
     free(p->data);

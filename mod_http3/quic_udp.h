@@ -45,6 +45,7 @@ typedef struct quic_listener {
     int rcvbuf, sndbuf; /* what the kernel granted, bytes, comparable with what was asked for */
     int v6only;
     int steered; /* quic_route: the group has had its program */
+    int full;    /* of the I/O thread: the socket of our slot took nothing more */
 } quic_listener;
 
 /*
