@@ -61,6 +61,7 @@ typedef struct h3_session {
     session_offer offer;
     session_state state;
     uint64_t state_since;
+    uint64_t idle_since;           /* nanoseconds; as far as h3_session_tick has seen */
     uint64_t bytes_in, payload_in; /* for the ratio of useless bytes */
 } h3_session;
 
@@ -72,6 +73,8 @@ static void stop_reading(h3_session *ss, h3_stream *s, uint64_t error);
 static void submit_head(h3_session *ss, h3_stream *s, h3_head *head, int no_body);
 static int submit_response(h3_session *ss, h3_stream *s, const h3_head *head, int no_body);
 static void check_end(h3_session *ss, h3_stream *s);
+static void session_shutdown(void *app);
+static int session_is_drained(void *app);
 
 /* ---- what nghttp3 tells ---- */
 
@@ -362,6 +365,7 @@ static void *session_open(quic_conn *conn)
     ss->conn = conn;
     ss->nc = conn->nc;
     ss->offer.stream_id = -1;
+    ss->idle_since = conn->env->now;
     ss->env = conn->env->app_env;
     ss->conf = h3_config_get(quic_tls_host_server(host));
     fill_settings(&st, ss->conf->server);
@@ -869,11 +873,30 @@ void h3_session_news(h3_stream_env *env)
 static void give_up(h3_session *ss, h3_stream *s, uint64_t error)
 {
     QUIC_CONN_LOG(ss->conn, APLOG_INFO, "stream %" APR_INT64_T_FMT ": timeout", (apr_int64_t)s->id);
-    s->waits_since = ss->conn->env->now;
+    s->waits_since = UINT64_MAX / 2; /* once */
     stop_reading(ss, s, error);
     reset_stream(ss, s->id, error);
     ngtcp2_conn_extend_max_offset(ss->nc, h3_stream_abort(s));
     quic_conn_wants_write(ss->conn);
+}
+
+/*
+ * PINGs keep QUIC's idle timeout off; a connection without requests is ended all the same, as
+ * one of HTTP/2 is (RFC 9114 section 5.2).
+ */
+static void end_if_idle(h3_session *ss)
+{
+    uint64_t idle = (uint64_t)ss->conf->idle_timeout * 1000;
+
+    if (ss->streams || ss->orphans) {
+        ss->idle_since = ss->conn->env->now;
+    }
+    else if (ss->conn->state == QUIC_CONN_OPEN && ss->idle_since + idle < ss->conn->env->now) {
+        session_shutdown(ss);
+        if (session_is_drained(ss)) {
+            quic_conn_close(ss->conn);
+        }
+    }
 }
 
 void h3_session_tick(quic_conn *conn)
@@ -897,6 +920,7 @@ void h3_session_tick(quic_conn *conn)
             give_up(ss, s, NGHTTP3_H3_REQUEST_CANCELLED);
         }
     }
+    end_if_idle(ss);
 }
 
 static void session_migrated(void *app)

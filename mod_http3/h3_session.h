@@ -20,8 +20,8 @@ extern const quic_app_ops h3_session_ops;
 void h3_session_news(h3_stream_env *env);
 
 /*
- * Resets request heads that have been arriving for longer than Timeout. For
- * every connection, about once a second.
+ * Resets requests whose client has let Timeout pass, ends a connection that has been without any
+ * for H3IdleTimeout. For every connection, about once a second.
  */
 void h3_session_tick(quic_conn *conn);
 

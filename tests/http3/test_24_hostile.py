@@ -5,6 +5,9 @@ import time
 
 import pytest
 
+from h3test import content
+from h3test.load import load
+from h3test.response import ConnectionEnded
 from h3test.wait import SLOWNESS
 
 
@@ -79,3 +82,33 @@ def test_a_short_idle_timeout_brings_no_flood(httpd):
         conn.pump(0.8)
         assert 0 < len(conn.received) - before < 40
         assert stream.finish().status == 200
+
+
+@pytest.mark.sanitize
+def test_pings_do_not_hold_an_idle_connection(make_httpd):
+    """H3IdleTimeout without a request: GOAWAY and H3_NO_ERROR, whatever QUIC's own timer says."""
+    httpd = make_httpd()
+    httpd.add("H3IdleTimeout 1")
+    httpd.vhost("h3.test")
+    httpd.start()
+    with httpd.h3(idle_timeout=60) as conn:
+        assert conn.request("GET", "/small.txt").status == 200
+        until = time.monotonic() + 15 * SLOWNESS
+        while conn.ended is None:
+            assert time.monotonic() < until, "still there"
+            try:
+                conn.ping()
+            except ConnectionEnded:
+                break
+            conn.pump(0.1)
+        assert conn.ended.error_code == 0x100
+
+
+def test_a_full_socket(make_httpd):
+    """A send buffer of 16 KiB and many who want all of it: everybody gets everything."""
+    httpd = make_httpd()
+    httpd.add("H3SocketBufferSize 16384")
+    httpd.vhost("h3.test")
+    content.sparse(httpd.path("htdocs", "some.bin"), 4 << 20)
+    httpd.start()
+    load(httpd, "-c", 20, "-n", 40, paths=["/some.bin"])
