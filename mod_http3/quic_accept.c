@@ -9,13 +9,13 @@ APLOG_USE_MODULE(http3);
 /* RFC 9000 section 14.1: smaller datagrams with an Initial are discarded. */
 #define MIN_INITIAL_DATAGRAM 1200
 /*
- * A stateless reset is at most as long as this, always shorter than what
- * triggered it, and never an answer to a smaller one; so two servers do not
- * reset each other for ever. RFC 9000 sections 10.3, 10.3.3
+ * A stateless reset is as long as this, or a byte shorter than a small datagram that triggered it;
+ * so two servers do not reset each other for ever. RFC 9000 sections 10.3, 10.3.3
  */
 #define RESET_LEN 42
+#define RESET_LEN_MIN 21
 /* Answers to datagrams of nobody, per second and child; with a burst of as many. */
-#define ANSWERS_PER_SECOND 1000
+#define ANSWERS_PER_SECOND 300
 
 static void answer(quic_env *env, quic_listener *l, const quic_datagram *dg, const uint8_t *data,
                    size_t len)
@@ -106,6 +106,7 @@ static void reset_or_drop(quic_env *env, quic_listener *l, const quic_datagram *
     uint8_t buf[RESET_LEN], random[RESET_LEN], slot, epoch;
     const uint8_t *cid = dg->data + 1;
     ngtcp2_ssize n;
+    size_t len;
 
     if (dg->len <= 1 + QUIC_CID_LEN
         || !quic_cid_parse(cid, QUIC_CID_LEN, env->secret, &slot, &epoch)) {
@@ -121,14 +122,15 @@ static void reset_or_drop(quic_env *env, quic_listener *l, const quic_datagram *
         }
         return;
     }
-    if (dg->len <= RESET_LEN || !may_answer(env)) {
+    if (dg->len <= RESET_LEN_MIN || !may_answer(env)) {
         drop(env);
         return;
     }
+    len = dg->len > RESET_LEN ? RESET_LEN : dg->len - 1;
     quic_cid_reset_token(token.data, env->secret, cid, QUIC_CID_LEN);
     quic_crypto_rand(random, sizeof(random));
-    n = ngtcp2_pkt_write_stateless_reset2(buf, sizeof(buf), &token, random,
-                                          sizeof(buf) - NGTCP2_STATELESS_RESET_TOKENLEN);
+    n = ngtcp2_pkt_write_stateless_reset2(buf, len, &token, random,
+                                          len - NGTCP2_STATELESS_RESET_TOKENLEN);
     if (n > 0) {
         QUIC_STATS_ADD(env->stats, stateless_resets, 1);
         answer(env, l, dg, buf, (size_t)n);

@@ -287,6 +287,17 @@ def test_resets_end_between_two_servers(dead):
     assert 1 <= count < 40
 
 
+def test_a_small_datagram_is_reset_too(dead):
+    """RFC 9000 section 10.3: a client that sends only PING or ACK learns it as well."""
+    httpd, conn = dead
+    cid = conn.quic.peer_ids[0][0]
+    with one(httpd) as sock:
+        assert sock.ask(b"\x40" + cid + os.urandom(4), 0.3) is None    # 21 bytes
+        for size in (22, 37, 42, 43, 44):
+            answer = sock.ask(b"\x40" + cid + os.urandom(size - 1 - len(cid)), 2)
+            assert len(answer) == min(size - 1, 42)
+
+
 def test_resets_are_limited_in_number(dead):
     httpd, conn = dead
     cid = conn.quic.peer_ids[0][0]
