@@ -13,9 +13,9 @@ class Load:
     """One running h3load. `paths` are asked for in turn; `connect`: another address to send to."""
 
     def __init__(self, httpd, *options, paths=("/small.txt",), host="h3.test", connect=None,
-                 seconds=60):
+                 seconds=60, wrapper=()):
         urls = ["https://%s:%d%s" % (host, httpd.port, path) for path in paths]
-        self.command = [h3load_path(), "--json", "--cacert", httpd.ca.file, "--timeout",
+        self.command = [*wrapper, h3load_path(), "--json", "--cacert", httpd.ca.file, "--timeout",
                         "%g" % bound(seconds), "--connect",
                         connect or "127.0.0.1:%d" % httpd.port, *map(str, options), *urls]
         self._seconds = seconds

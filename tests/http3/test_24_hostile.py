@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that are within the protocol, and yet not what a server expects."""
+import os
 import socket
 import time
 
 import pytest
 
-from h3test import content
+from h3test import content, procs
 from h3test.load import load
 from h3test.response import ConnectionEnded
+from h3test.tools import run
 from h3test.wait import SLOWNESS
 
 
@@ -104,11 +106,37 @@ def test_pings_do_not_hold_an_idle_connection(make_httpd):
         assert conn.ended.error_code == 0x100
 
 
-def test_a_full_socket(make_httpd):
-    """A send buffer of 16 KiB and many who want all of it: everybody gets everything."""
+@pytest.fixture
+def slow_link():
+    """A network namespace behind a link of 100 Mbit/s: (namespace, our address there)."""
+    name, ours, theirs = "h3t%d" % os.getpid(), "h3o%d" % os.getpid(), "h3i%d" % os.getpid()
+    commands = ["ip netns add " + name,
+                "ip link add %s type veth peer name %s netns %s" % (ours, theirs, name),
+                "ip addr add 10.99.77.1/24 dev " + ours, "ip link set %s up" % ours,
+                "ip -n %s addr add 10.99.77.2/24 dev %s" % (name, theirs),
+                "ip -n %s link set %s up" % (name, theirs),
+                "tc qdisc add dev %s root tbf rate 100mbit burst 32k limit 10m" % ours]
+    try:
+        for command in commands:
+            code, said = run(*command.split(), check=False)
+            if code != 0:
+                pytest.skip("%s: %s" % (command, said.strip()))
+        yield name, "10.99.77.1"
+    finally:
+        run("ip", "netns", "del", name, check=False)
+        run("ip", "link", "del", ours, check=False)
+
+
+def test_a_full_socket(make_httpd, slow_link):
+    """Datagrams wait in the link's queue and fill the socket: sendmsg says EAGAIN. Everybody gets
+    everything, and the I/O thread sleeps meanwhile."""
+    namespace, address = slow_link
     httpd = make_httpd()
-    httpd.add("H3SocketBufferSize 16384")
+    httpd.add("H3SocketBufferSize 65536")
     httpd.vhost("h3.test")
-    content.sparse(httpd.path("htdocs", "some.bin"), 4 << 20)
+    content.sparse(httpd.path("htdocs", "some.bin"), 2 << 20)
     httpd.start()
-    load(httpd, "-c", 20, "-n", 40, paths=["/some.bin"])
+    before = procs.cpu_seconds(httpd.child())
+    load(httpd, "-c", 10, "-n", 20, paths=["/some.bin"], connect="%s:%d" % (address, httpd.port),
+         wrapper=["ip", "netns", "exec", namespace])
+    assert procs.cpu_seconds(httpd.child()) - before < 3 * SLOWNESS     # of at least 3.4 s on the link
