@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from h3test import content
+from h3test.tools import run
 from h3test.wait import until
 
 # Answered alike over TCP, where TLS is 1.3 and the client shows no certificate.
@@ -183,6 +184,29 @@ def test_report(fresh_httpd):
     assert "no UDP socket stands for TCP 127.0.0.2:%d" % httpd.port in output
     assert re.search(r"warning: SSLRequire .*httpd\.conf:%d" % httpd.line_of("SSLRequire true"),
                      output), output
+
+
+def test_report_of_a_self_signed_certificate(fresh_httpd):
+    httpd = fresh_httpd(site=False)
+    cert, key = httpd.path("conf", "self.pem"), httpd.path("conf", "self.key")
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+        "-subj", "/CN=h3.test", "-days", "2", "-keyout", key, "-out", cert)
+    httpd.vhost("h3.test", "SSLEngine on\nSSLCertificateFile %s\nSSLCertificateKeyFile %s\n"
+                "Protocols h3 h2 http/1.1" % (cert, key), tls=False, port=httpd.port)
+    code, output = httpd.configtest("-D", "DUMP_HTTP3")
+    assert code == 0 and output.count("warning: the certificate is self-signed") == 1, output
+
+
+@pytest.mark.parametrize("limit", ["rmem_max", "wmem_max"])
+def test_report_of_socket_buffers(fresh_httpd, limit):
+    """What an unprivileged start could not get is said; a byte less is not worth a word."""
+    with open("/proc/sys/net/core/" + limit) as file:
+        most = int(file.read())
+    for size, said in (most + 1, 1), (min(most, 1 << 20), 0):
+        httpd = fresh_httpd(site=False)
+        httpd.add("H3SocketBufferSize %d" % size).vhost("h3.test")
+        code, output = httpd.configtest("-D", "DUMP_HTTP3")
+        assert code == 0 and output.count("is above net.core." + limit) == said, output
 
 
 def test_h3listen_that_serves_nobody(fresh_httpd):
