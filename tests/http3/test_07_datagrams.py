@@ -8,7 +8,7 @@ import pytest
 
 from h3test import content, procs, udp
 from h3test.response import ConnectionEnded
-from h3test.wait import bound, until
+from h3test.wait import SLOWNESS, bound, until
 
 MIN_RESET = 21                      # RFC 9000 section 10.3
 
@@ -16,7 +16,7 @@ MIN_RESET = 21                      # RFC 9000 section 10.3
 @pytest.fixture(scope="module")
 def httpd(make_httpd, ca):
     httpd = make_httpd()
-    httpd.add("H3HandshakeTimeout 2\nH3IdleTimeout 5")
+    httpd.add("H3HandshakeTimeout %d\nH3IdleTimeout 5" % (2 * SLOWNESS))
     # A chain of more than 7,500 bytes: three times 1,200 is not enough for it.
     httpd.vhost("h3.test", pair=ca.leaf("large", chained=True, padding=8000))
     return httpd.start()
