@@ -50,7 +50,7 @@ static void loop(load_run *run);
 static void wait_for_events(load_run *run);
 static void run_timers(load_run *run);
 static void open_more(load_run *run);
-static load_conn *add_conn(load_run *run, int64_t todo, load_conn *from);
+static load_conn *add_conn(load_run *run, int64_t remaining, load_conn *from);
 static void look_at(load_run *run, load_conn *c);
 static void look_at_touched(load_run *run);
 static void remove_conn(load_run *run, load_conn *c);
@@ -213,9 +213,9 @@ static void open_more(load_run *run)
     }
 }
 
-static load_conn *add_conn(load_run *run, int64_t todo, load_conn *from)
+static load_conn *add_conn(load_run *run, int64_t remaining, load_conn *from)
 {
-    load_conn *c = load_conn_new(&run->env, run->numbered++, todo);
+    load_conn *c = load_conn_new(&run->env, run->numbered++, remaining);
 
     if (!c) {
         return NULL;

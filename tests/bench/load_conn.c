@@ -57,7 +57,7 @@ static ngtcp2_ssize on_write_pkt(ngtcp2_conn *quic, ngtcp2_path *path, ngtcp2_pk
                                  uint8_t *dest, size_t destlen, ngtcp2_tstamp ts, void *user);
 static void on_log(void *user, const char *format, ...);
 
-load_conn *load_conn_new(load_env *env, uint64_t number, int64_t todo)
+load_conn *load_conn_new(load_env *env, uint64_t number, int64_t remaining)
 {
     load_conn *c = calloc(1, sizeof(*c));
 
@@ -70,7 +70,7 @@ load_conn *load_conn_new(load_env *env, uint64_t number, int64_t todo)
     c->opened = env->now;
     c->fd = -1;
     ngtcp2_ccerr_default(&c->ccerr);
-    load_http_init(&c->http, env->opts, env->stat, todo);
+    load_http_init(&c->http, env->opts, env->stat, remaining);
     ++env->stat->opened;
     c->tls = load_tls_new(env->tls, env->opts);
     if (!c->tls || open_socket(c, number) || make_quic(c)) {

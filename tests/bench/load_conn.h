@@ -59,9 +59,9 @@ typedef struct load_conn {
 
 /*
  * Opens a socket from the `number`-th local address and sends the first packet.
- * `todo` requests are its share. NULL after a message.
+ * `remaining` requests are its share. NULL after a message.
  */
-load_conn *load_conn_new(load_env *env, uint64_t number, int64_t todo);
+load_conn *load_conn_new(load_env *env, uint64_t number, int64_t remaining);
 /* Takes over the requests of a connection that was turned away. */
 void load_conn_inherit(load_conn *c, load_conn *from);
 

@@ -63,24 +63,24 @@ static int on_goaway(nghttp3_conn *conn, int64_t id, void *user);
 static nghttp3_ssize on_read(nghttp3_conn *conn, int64_t id, nghttp3_vec *vec, size_t veccnt,
                              uint32_t *flags, void *user, void *stream);
 
-void load_http_init(load_http *h, const load_opts *o, load_stat *st, int64_t todo)
+void load_http_init(load_http *h, const load_opts *o, load_stat *st, int64_t remaining)
 {
     memset(h, 0, sizeof(*h));
     h->opts = o;
     h->stat = st;
-    h->todo = todo;
+    h->remaining = remaining;
     h->goaway = -1;
     h->credit_at = UINT64_MAX;
 }
 
 void load_http_inherit(load_http *h, load_http *from)
 {
-    h->todo = from->todo;
+    h->remaining = from->remaining;
     h->next_url = from->next_url;
     h->again = from->again;
     h->nagain = from->nagain;
     h->again_size = from->again_size;
-    from->todo = 0;
+    from->remaining = 0;
     from->again = NULL;
     from->nagain = from->again_size = 0;
 }
@@ -138,7 +138,7 @@ int load_http_open(load_http *h, ngtcp2_conn *quic, ngtcp2_ccerr *ccerr)
 
 int load_http_begin(load_http *h)
 {
-    while (h->h3 && h->goaway < 0 && h->nstreams < h->opts->streams && (h->todo || h->nagain)
+    while (h->h3 && h->goaway < 0 && h->nstreams < h->opts->streams && (h->remaining || h->nagain)
            && ngtcp2_conn_get_streams_bidi_left(h->quic)) {
         if (begin_one(h)) {
             return -1;
@@ -163,7 +163,7 @@ static int begin_one(load_http *h)
         what.url = h->next_url;
         what.number = h->stat->requests++;
         h->next_url = (h->next_url + 1) % h->opts->nurls;
-        h->todo -= h->todo > 0;
+        h->remaining -= h->remaining > 0;
     }
     u = &h->opts->url[what.url];
     if (ngtcp2_conn_open_bidi_stream(h->quic, &id, NULL)) {
@@ -276,7 +276,7 @@ static int repeat(load_http *h, const load_again *what)
 
 void load_http_stop(load_http *h)
 {
-    h->todo = 0;
+    h->remaining = 0;
 }
 
 void load_http_give_credit(load_http *h)
@@ -456,7 +456,7 @@ static int close_parked(load_http *h)
 
 int load_http_has_work(const load_http *h)
 {
-    return h->todo || h->nagain || h->nstreams;
+    return h->remaining || h->nagain || h->nstreams;
 }
 
 void load_http_gone(load_http *h, int may_go_on)
@@ -470,10 +470,10 @@ void load_http_gone(load_http *h, int may_go_on)
     if (may_go_on) {
         return;
     }
-    unsent = (h->todo > 0 ? (uint64_t)h->todo : 0) + h->nagain;
+    unsent = (h->remaining > 0 ? (uint64_t)h->remaining : 0) + h->nagain;
     h->stat->unsent += unsent;
     h->stat->failed += unsent;
-    h->todo = 0;
+    h->remaining = 0;
     h->nagain = 0;
 }
 

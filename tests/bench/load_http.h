@@ -30,7 +30,7 @@ typedef struct load_http {
     ngtcp2_ccerr *ccerr;
     uint64_t now; /* of this turn */
 
-    int64_t todo; /* requests not begun yet; -1: without end */
+    int64_t remaining; /* requests not begun yet; -1: without end */
     int next_url;
     load_again *again;
     size_t nagain, again_size;
@@ -42,7 +42,7 @@ typedef struct load_http {
     uint64_t credit_at; /* when credit is due next, UINT64_MAX: nothing is owed */
 } load_http;
 
-void load_http_init(load_http *h, const load_opts *o, load_stat *st, int64_t todo);
+void load_http_init(load_http *h, const load_opts *o, load_stat *st, int64_t remaining);
 /* Takes over what a connection that the server turned away had still to do. */
 void load_http_inherit(load_http *h, load_http *from);
 
