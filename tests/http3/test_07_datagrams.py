@@ -181,6 +181,23 @@ def test_unknown_version_in_a_small_datagram(httpd, size):
         assert sock.ask(udp.unknown_version(size), 0.4) is None
 
 
+def test_flood_of_unknown_versions(httpd):
+    """As many as this process can send: the answers are limited (RFC 9000 section 6.1), and a
+    client that means it is served all the while."""
+    before, began = httpd.gauge("VersionNegotiations"), time.monotonic()
+    with one(httpd) as sock, httpd.h3() as conn:
+        for i in range(10):
+            for _ in range(3000):
+                try:
+                    sock.send(udp.unknown_version())
+                except BlockingIOError:
+                    break
+            assert conn.request("GET", "/small.txt?%d" % i).body == content.SMALL
+    took, answered = time.monotonic() - began, httpd.gauge("VersionNegotiations") - before
+    # 300 at once and 300 a second, in each of the children.
+    assert 0 < answered <= len(httpd.children()) * 300 * (took + 1.5)
+
+
 @pytest.mark.sanitize
 def test_version_negotiation_is_never_answered(httpd):
     """RFC 9000 section 6.1: two servers would talk for ever."""
