@@ -48,16 +48,26 @@ def fds(pid):
     return found
 
 
-def udp_sockets(pid):
-    """{inode: local port} of the UDP sockets that the process holds open."""
+def _sockets(pid, kind, column):
+    """{inode: port} of the sockets that the process holds open, from /proc/net/<kind>."""
     held = {what[8:-1] for what in fds(pid).values() if what.startswith("socket:[")}
     found = {}
-    for table in ("udp", "udp6"):
+    for table in (kind, kind + "6"):
         for line in _read("/proc/net/" + table).splitlines()[1:]:
             parts = line.split()
             if parts[9] in held:
-                found[parts[9]] = int(parts[1].rsplit(":", 1)[1], 16)
+                found[parts[9]] = int(parts[column].rsplit(":", 1)[1], 16)
     return found
+
+
+def udp_sockets(pid):
+    """{inode: local port} of the UDP sockets that the process holds open."""
+    return _sockets(pid, "udp", 1)
+
+
+def tcp_peers(pid):
+    """{inode: the peer's port} of the TCP sockets that the process holds open."""
+    return _sockets(pid, "tcp", 2)
 
 
 def children(pid):

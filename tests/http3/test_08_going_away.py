@@ -10,13 +10,15 @@ from h3test.response import ConnectionEnded, StreamEnded
 from h3test.wait import SLOWNESS, until
 
 ROUNDS = 100
+WORKERS = 16
 
 
 @pytest.fixture(scope="module")
 def httpd(make_httpd, backend):
     httpd = make_httpd(timeout=3)
     # A number of threads that does not change, so that one too many shows.
-    httpd.add("H3IdleTimeout 1\nH3HandshakeTimeout 1\nH3MinWorkers 16\nH3MaxWorkers 16")
+    httpd.add("H3IdleTimeout 1\nH3HandshakeTimeout 1\nH3MinWorkers %d\nH3MaxWorkers %d"
+              % (WORKERS, WORKERS))
     httpd.vhost("h3.test", "ProxyPass /backend/ http://127.0.0.1:%d/" % backend.port)
     content.sparse(httpd.path("htdocs", "huge.bin"), 64 << 20)
     return httpd.start()
@@ -135,6 +137,15 @@ def go_away(httpd, number):
         conn.abandon()
 
 
+def descriptors(child, backend):
+    """All of the child's but the idle connections to the backend: mod_proxy keeps as many as
+    were ever busy at once, which is a matter of chance."""
+    pooled = {"socket:[%s]" % inode for inode, port in procs.tcp_peers(child).items()
+              if port == backend.port}
+    assert len(pooled) <= WORKERS, pooled
+    return [what for what in procs.fds(child).values() if what not in pooled]
+
+
 def at_rest(httpd):
     httpd.wait_gauges(timeout=30, Connections=0, HalfOpen=0, Streams=0, Requests=0)
 
@@ -142,14 +153,15 @@ def at_rest(httpd):
 @pytest.mark.slow
 @pytest.mark.sanitize
 @pytest.mark.timeout(int(300 * SLOWNESS))
-def test_a_hundred_times(httpd):
+def test_a_hundred_times(httpd, backend):
     for number in range(ROUNDS // 2):
         go_away(httpd, number)
     at_rest(httpd)
     assert httpd.fetch("3", "/small.txt").body == content.SMALL
     at_rest(httpd)
     child = httpd.child()
-    memory, fds, threads = procs.kib(child, "VmRSS"), procs.fds(child), procs.threads(child)
+    memory, threads = procs.kib(child, "VmRSS"), procs.threads(child)
+    fds = descriptors(child, backend)
     for number in range(ROUNDS // 2, ROUNDS):
         go_away(httpd, number)
     at_rest(httpd)
@@ -157,7 +169,8 @@ def test_a_hundred_times(httpd):
     at_rest(httpd)
     assert httpd.child() == child, "another child: the first has died"
     # The worker that logs a request closes its files a moment after the gauges say 0.
-    until(lambda: len(procs.fds(child)) <= len(fds), 5, "as many descriptors as before: %r" % fds)
+    until(lambda: len(descriptors(child, backend)) <= len(fds), 5,
+          "as many descriptors as before: %r" % fds)
     assert procs.threads(child) <= threads
     if not httpd._wrapper() and "LD_PRELOAD" not in httpd._environment():
         assert procs.kib(child, "VmRSS") <= memory + 1024, "%d KiB became %d" % (
