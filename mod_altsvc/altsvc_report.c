@@ -2,6 +2,7 @@
 
 #include "altsvc_report.h"
 
+#include "ap_listen.h"
 #include "apr_lib.h"
 #include "apr_strings.h"
 #include "http_core.h"
@@ -48,14 +49,34 @@ static int reports_on(const altsvc_config_t *conf)
            && (s->is_virtual || !s->next);
 }
 
-static const char *first_value(const ap_directive_t *in, const char *name)
+static const char *last_value(const ap_directive_t *in, const char *name)
 {
+    const char *value = NULL;
+
     for (; in; in = in->next) {
         if (!strcasecmp(in->directive, name)) {
-            return in->args;
+            value = in->args;
         }
     }
-    return NULL;
+    return value;
+}
+
+/* As core gives the protocol of a Listen to its virtual hosts, which it does at the start only. */
+static int listens_for_https(const server_rec *s)
+{
+    const char *protocol = ap_get_server_protocol((server_rec *)s);
+    const server_addr_rec *addr;
+    const ap_listen_rec *listener;
+
+    for (addr = s->addrs; addr && !protocol; addr = addr->next) {
+        for (listener = ap_listeners; listener && !protocol; listener = listener->next) {
+            if (apr_sockaddr_equal(listener->bind_addr, addr->host_addr)
+                && listener->bind_addr->port == addr->host_port) {
+                protocol = listener->protocol;
+            }
+        }
+    }
+    return protocol && !strcmp(protocol, "https");
 }
 
 /*
@@ -73,16 +94,16 @@ static int speaks_tls(const server_rec *s)
     for (d = s->is_virtual ? ap_conftree : NULL; d; d = d->next) {
         if (!strcasecmp(d->directive, "<VirtualHost") && s->defn_name
             && !strcmp(d->filename, s->defn_name) && d->line_num == (int)s->defn_line_number) {
-            engine = first_value(d->first_child, "SSLEngine");
+            engine = last_value(d->first_child, "SSLEngine");
         }
     }
     if (!engine) {
-        engine = first_value(ap_conftree, "SSLEngine");
+        engine = last_value(ap_conftree, "SSLEngine");
     }
-    if (!engine) { /* `Listen 443` means https by itself */
-        return !altsvc_config_auto_off_reason(altsvc_config_get(s));
+    if (!engine) {
+        return listens_for_https(s);
     }
-    return strcasecmp(engine, "off") != 0;
+    return !strcasecmp(ap_getword_conf(s->process->pconf, &engine), "on");
 }
 
 static int origin_port(const server_rec *s)
@@ -138,6 +159,11 @@ static void print_value(apr_pool_t *p, apr_file_t *out, const altsvc_config_t *c
     }
 }
 
+static int is_name(const char *host)
+{
+    return *host != '[' && strspn(host, "0123456789.") < strlen(host);
+}
+
 /*
  * A record's target is a name; its protocols have a list's and a string's own characters
  * escaped.
@@ -151,8 +177,7 @@ static int fits_dns(const altsvc_alt_t *alt)
             return 0;
         }
     }
-    return *alt->host == '\0'
-           || (*alt->host != '[' && strspn(alt->host, "0123456789.") < strlen(alt->host));
+    return *alt->host == '\0' || is_name(alt->host);
 }
 
 /* Adds a protocol to a list with commas, once. */
@@ -189,8 +214,11 @@ static const char *sort_alternatives(apr_pool_t *p, const altsvc_config_t *conf,
                 p, "%s. alpn=\"%s\" port=%d no-default-alpn", alt.host, alt.protocol, alt.port);
         }
     }
-    return ap_is_allowed_protocol(NULL, NULL, conf->server, "h2") ? add_protocol(p, here, "h2")
-                                                                  : here;
+    if (ap_find_linked_module("mod_http2.c")
+        && ap_is_allowed_protocol(NULL, NULL, conf->server, "h2")) {
+        here = add_protocol(p, here, "h2");
+    }
+    return here;
 }
 
 static void print_name(apr_pool_t *p, apr_file_t *out, const altsvc_config_t *conf,
@@ -200,6 +228,9 @@ static void print_name(apr_pool_t *p, apr_file_t *out, const altsvc_config_t *co
     const char *owner = port == 443 ? apr_pstrcat(p, name, ".", NULL)
                                     : apr_psprintf(p, "_%d._https.%s.", port, name);
 
+    if (!is_name(name)) {
+        return;
+    }
     for (i = 0; i < records->nelts; i++) {
         apr_file_printf(out, "    DNS: %s %d IN HTTPS %d %s\n", owner, TTL, i + 1,
                         APR_ARRAY_IDX(records, i, const char *));

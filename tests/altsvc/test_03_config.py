@@ -198,6 +198,32 @@ def test_report(make_httpd):
     assert blocks[4][0] == "Alt-Svc: nothing (mod_http3 is not loaded)"
 
 
+def test_report_of_records_that_can_be_published(make_httpd):
+    """Owned by names, and h2 only where a module speaks it."""
+    for without in ((), ("http2",)):
+        httpd = make_httpd(altsvc=True, http3=False, site=False, protocols="h2 http/1.1",
+                           without=without)
+        httpd.vhost("192.0.2.1", "AltSvc h3=\":%d\"" % httpd.port,
+                    aliases=("[2001:db8::1]", "h3.test", "127.0.0.1"))
+        (lines,) = report(httpd).values()
+        assert lines[2:] == ['DNS: _%d._https.h3.test. 3600 IN HTTPS 1 . alpn="h3%s"' % (
+            httpd.port, "" if without else ",h2")]
+
+
+def test_report_of_what_speaks_tls(make_httpd):
+    """As mod_ssl takes it: `Listen ... https` stands for SSLEngine on, the last SSLEngine counts."""
+    httpd = make_httpd(altsvc=True, http3=False, site=False)
+    https, http = httpd.new_port(), httpd.new_port()
+    httpd.add("AltSvc h3=\":1\"\nListen 127.0.0.1:%d https\nListen 127.0.0.1:%d" % (https, http))
+    off = httpd.tls(httpd.ca.leaf()).replace("SSLEngine on", "SSLEngine \"off\"")
+    without = off.replace("    SSLEngine \"off\"\n", "")
+    for name, port, body in (("listen", https, without), ("neither", http, without),
+                             ("off", https, off), ("quoted", http, off.replace("off", "on"))):
+        httpd.vhost(name + ".h3.test", body, tls=False, port=port, address="127.0.0.1")
+    httpd.vhost("last.h3.test", "SSLEngine off")
+    assert [place.partition(".")[0] for place in report(httpd)] == ["listen", "quoted"]
+
+
 def test_report_of_nothing(make_httpd):
     httpd = make_httpd(altsvc=True, http3=False, site=False)
     httpd.vhost("h3.test")
