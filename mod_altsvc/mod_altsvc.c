@@ -303,6 +303,16 @@ static const char *value_for(const request_rec *r, const altsvc_config_t *conf)
     return altsvc_config_value(r->pool, conf, c);
 }
 
+/*
+ * A response of ours, and something to say or to take out? One of a forward proxy speaks for its
+ * own origin; ours has no business there.
+ */
+static int concerns_us(const request_rec *r, const altsvc_config_t *conf)
+{
+    return r->proxyreq != PROXYREQ_PROXY
+           && (conf->says != ALTSVC_SILENT || altsvc_config_off_in_directory(r));
+}
+
 /* Leaves one field in one table, or none. */
 static void put_field(request_rec *r, const char *value)
 {
@@ -317,8 +327,8 @@ static void put_field(request_rec *r, const char *value)
 
 static void set_header(header_ctx_t *header, request_rec *r, const altsvc_config_t *conf)
 {
-    const char *always = apr_table_get(r->err_headers_out, FIELD);
-    const char *theirs = apr_table_get(r->headers_out, FIELD);
+    const char *always = apr_table_getm(r->pool, r->err_headers_out, FIELD);
+    const char *theirs = apr_table_getm(r->pool, r->headers_out, FIELD);
 
     if (always && (!header->ours || strcmp(always, header->ours))) {
         header->kept = always;
@@ -347,10 +357,14 @@ static apr_status_t header_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     if (state) {
         state->interim = ALTSVC_INTERIM_IDLE;
     }
-    if (has_frame(r)) {
+    if (has_frame(r) && r->proxyreq != PROXYREQ_PROXY) {
         put_field(r, NULL);
+        apr_table_unset(r->trailers_out, FIELD);
     }
-    else if (conf->says != ALTSVC_SILENT) {
+    else if (concerns_us(r, conf)) {
+        if (conf->override) {
+            apr_table_unset(r->trailers_out, FIELD);
+        }
         if (r->status == HTTP_MISDIRECTED_REQUEST || ap_is_HTTP_INFO(r->status)) {
             put_field(r, NULL);
         }
@@ -377,7 +391,7 @@ static void on_insert_filter(request_rec *r)
 {
     const altsvc_config_t *conf = altsvc_config_get(r->server);
 
-    if (r->main || conf->says == ALTSVC_SILENT) {
+    if (r->main || !concerns_us(r, conf)) {
         return;
     }
     if (conf->override) {

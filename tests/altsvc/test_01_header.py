@@ -24,7 +24,12 @@ class RawBackend:
         "/early": b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nalt-svc: %s\r\n\r\n"
                   b"HTTP/1.1 200 OK\r\nAlt-Svc: %s\r\nContent-Length: 5\r\n\r\nearly",
         "/malformed": b"HTTP/1.1 200 OK\r\nthis is no field\r\n\r\n",
+        "/two": b"HTTP/1.1 200 OK\r\nAlt-Svc: %s\r\nAlt-Svc: h2=\":2\"\r\n"
+                b"Content-Length: 3\r\n\r\ntwo",
+        "/trailer": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\ntrailer\r\n0\r\n"
+                    b"Alt-Svc: %s\r\nX-Other: 1\r\n\r\n",
     }
+    ANSWERS["/hushed"] = ANSWERS["/early"]
 
     def __init__(self):
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -46,7 +51,7 @@ class RawBackend:
                         break
                     data += more
                 if data:
-                    path = data.split(b" ")[1].decode()
+                    path = "/" + data.split(b" ")[1].decode().rpartition("/")[2]
                     conn.sendall(self.ANSWERS[path].replace(b"%s", BACKEND.encode()))
 
     def stop(self):
@@ -87,6 +92,13 @@ BODY = """
     <Location /always>
         Header always set Alt-Svc '{admin}'
     </Location>
+    <Location /twice>
+        Header always add Alt-Svc '{admin}'
+        Header always add Alt-Svc clear
+    </Location>
+    <Location /raw/hushed>
+        AltSvc off
+    </Location>
     <Location /unset>
         Header unset Alt-Svc
     </Location>
@@ -105,7 +117,7 @@ ERROR_PAGES = "".join("    ErrorDocument %d /missing.html\n" % code
 @pytest.fixture(scope="module")
 def httpd(make_httpd, raw_backend):
     httpd = make_httpd(altsvc=True)
-    for name in ("set", "always", ".", "unset", "alwaysunset", "off", "htaccess"):
+    for name in ("set", "always", "twice", ".", "unset", "alwaysunset", "off", "htaccess"):
         content.write(httpd.path("htdocs", name, "file.txt"), "a file\n")
     content.write(httpd.path("htdocs", "htaccess", ".htaccess"), "AltSvc off\n")
     content.write(httpd.path("cgi-bin", "own.cgi"),
@@ -237,12 +249,31 @@ def test_header_always_set_wins(httpd, version):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_header_always_add_is_kept_whole(httpd, version):
+    """Several lines are one list (RFC 9110 section 5.3); it goes out as one field."""
+    for path, status in (("/twice/file.txt", 200), ("/twice/nope", 404)):
+        response = httpd.fetch(version, path)
+        assert (response.status, fields_of(response)) == (status, [ADMIN + ",clear"])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_backends_trailer(httpd, version):
+    """HTTP/2 passes trailers on; the backend's alternatives are not among them."""
+    response = httpd.fetch(version, "/raw/trailer")
+    assert (response.body, fields_of(response)) == (b"trailer", [OURS])
+    assert response.trailers == ([("x-other", "1")] if version == "2" else [])
+    response = httpd.fetch(version, "/raw/trailer", sni="keep.h3.test")
+    assert dict(response.trailers).get("alt-svc") == (BACKEND if version == "2" else None)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_override_off_keeps_what_others_say(httpd, version):
     def get(path, **options):
         response = httpd.fetch(version, path, sni="keep.h3.test", **options)
         return response.status, fields_of(response)
     assert get("/raw/own") == (200, [BACKEND])
     assert get("/raw/own404") == (404, [BACKEND])
+    assert get("/raw/two") == (200, [BACKEND + ',h2=":2"'])
     assert get("/cgi-bin/own.cgi") == (200, [BACKEND])
     assert get("/set/file.txt") == (200, [ADMIN])
     assert get("/always/file.txt") == (200, [ADMIN])
@@ -306,6 +337,33 @@ def test_off_in_a_directory(httpd, version):
 def test_a_virtual_host_without_the_directive_is_left_alone(httpd, version):
     for path, fields in (("/small.txt", []), ("/raw/own", [BACKEND]), ("/set/file.txt", [ADMIN])):
         assert fields_of(httpd.fetch(version, path, sni="silent.h3.test")) == fields, path
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_off_in_a_directory_of_such_a_virtual_host(httpd, version):
+    """What `off` takes out it takes out there too."""
+    response = httpd.fetch(version, "/raw/hushed", sni="silent.h3.test")
+    assert (response.status, fields_of(response)) == (200, [])
+    assert all("alt-svc" not in dict(fields) for _, fields in response.interim)
+
+
+@pytest.mark.parametrize("mode", ("header", "frame"))
+def test_a_forward_proxy_speaks_for_others(make_httpd, raw_backend, mode):
+    """Such a response is of another origin, whose alternatives are not ours to name or to hide."""
+    httpd = make_httpd(altsvc=True, protocols="h2 http/1.1", http3=False)
+    httpd.vhost("h3.test", "AltSvc h3=\":8443\"\nAltSvcMode %s\nProxyRequests on\n" % mode)
+    httpd.start()
+    with httpd.h1() as conn:
+        for path, fields in (("own", [BACKEND]), ("early", [BACKEND]), ("missing", [])):
+            place = b"127.0.0.1:%d" % (raw_backend.port if path != "missing" else 1)
+            conn.raw(b"GET http://%s/%s HTTP/1.1\r\nHost: %s\r\n\r\n" % (
+                place, path.encode(), place))
+            response = conn.read_response()
+            assert response.status == (503 if path == "missing" else 200)
+            assert fields_of(response) == fields
+            assert [dict(f).get("alt-svc") for _, f in response.interim] == (
+                [BACKEND] if path == "early" else [])
+    assert fields_of(httpd.fetch("1.1", "/small.txt")) == ['h3=":8443"; ma=86400']
 
 
 def test_nothing_over_clear_text(httpd):
