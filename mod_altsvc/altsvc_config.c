@@ -4,6 +4,7 @@
 
 #include "mod_http3.h"
 
+#include "ap_listen.h"
 #include "apr_strings.h"
 #include "http_core.h"
 #include "http_log.h"
@@ -229,7 +230,8 @@ static const char *set_host(cmd_parms *cmd, void *dir, const char *arg)
 static const char *add_origin(cmd_parms *cmd, void *dir, const char *arg)
 {
     altsvc_config_t *conf = server_config(cmd);
-    altsvc_origin_t origin = { arg, 0, NULL };
+    altsvc_origin_t origin = { arg, 0, 0, NULL };
+    char *host;
     const char *mistake = NULL, *colon = strchr(arg, ':');
 
     if (colon && !strchr(colon + 1, ':')) {
@@ -248,6 +250,8 @@ static const char *add_origin(cmd_parms *cmd, void *dir, const char *arg)
     if (!conf->origins) {
         conf->origins = apr_array_make(cmd->pool, 2, sizeof(altsvc_origin_t));
     }
+    origin.host = host = apr_pstrdup(cmd->pool, origin.host);
+    ap_str_tolower(host);
     APR_ARRAY_PUSH(conf->origins, altsvc_origin_t) = origin;
     return NULL;
 }
@@ -281,6 +285,18 @@ void altsvc_config_finish(apr_pool_t *p, server_rec *main_server)
     }
 }
 
+static int listens_here(int port)
+{
+    const ap_listen_rec *listener;
+
+    for (listener = ap_listeners; listener; listener = listener->next) {
+        if (listener->bind_addr->port == port) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static void finish_server(apr_pool_t *p, altsvc_config_t *conf, server_rec *main_server)
 {
     apr_size_t row;
@@ -301,6 +317,7 @@ static void finish_server(apr_pool_t *p, altsvc_config_t *conf, server_rec *main
             altsvc_origin_t *origin = &APR_ARRAY_IDX(conf->origins, i, altsvc_origin_t);
 
             origin->of = find_origin(origin, conf, main_server);
+            origin->is_here = listens_here(origin->port);
         }
     }
 }
@@ -473,4 +490,17 @@ const char *altsvc_config_value(apr_pool_t *p, const altsvc_config_t *conf, cons
         }
     }
     return value;
+}
+
+const char *altsvc_config_sibling_value(apr_pool_t *p, const altsvc_origin_t *origin,
+                                        const conn_rec *c)
+{
+    apr_sockaddr_t address = *c->local_addr;
+    conn_rec there = *c;
+
+    if (origin->is_here) {
+        address.port = (apr_port_t)origin->port;
+        there.local_addr = &address;
+    }
+    return altsvc_config_value(p, origin->of, &there);
 }

@@ -27,8 +27,9 @@ struct altsvc_config_t;
 
 /* A sibling name of AltSvcOrigins. */
 typedef struct altsvc_origin_t {
-    const char *host;
+    const char *host;                 /* in small letters, as origins are compared */
     int port;                         /* 0: that of the connection's own origin */
+    int is_here;                      /* `port` is one of ours, not of the world outside */
     const struct altsvc_config_t *of; /* the virtual host that answers for the name */
 } altsvc_origin_t;
 
@@ -78,6 +79,13 @@ int altsvc_config_answers_to(const server_rec *s, const char *host);
  * for `c`, what the configuration plans, before any socket is open.
  */
 const char *altsvc_config_value(apr_pool_t *p, const altsvc_config_t *conf, const conn_rec *c);
+
+/*
+ * The same for a sibling of connection `c`'s virtual host. Where its port is another of this
+ * server's, `auto` is the UDP port that stands for that one.
+ */
+const char *altsvc_config_sibling_value(apr_pool_t *p, const altsvc_origin_t *origin,
+                                        const conn_rec *c);
 
 /*
  * The UDP port that stands for `auto`, 0: none. `c` as above.

@@ -187,10 +187,9 @@ static const char *certificate_names(apr_pool_t *p, conn_rec *c)
 }
 
 /* Puts one frame in front of `next`; 0 if there is nothing to say. */
-static int insert_frame(apr_pool_t *p, conn_rec *c, const char *origin, const altsvc_config_t *conf,
+static int insert_frame(apr_pool_t *p, conn_rec *c, const char *origin, const char *value,
                         apr_bucket *next)
 {
-    const char *value = altsvc_config_value(p, conf, c);
     const char *frame;
     apr_bucket *bucket;
     apr_size_t len;
@@ -228,7 +227,7 @@ static int insert_frames(conn_rec *c, const altsvc_config_t *conf, apr_bucket *n
         ap_log_cerror(APLOG_MARK, APLOG_DEBUG, 0, c,
                       "no ALTSVC frame: the certificate does not cover the server name");
     }
-    if (own && !insert_frame(p, c, own, conf, next)) {
+    if (own && !insert_frame(p, c, own, altsvc_config_value(p, conf, c), next)) {
         own = NULL;
     }
     for (i = 0; own && conf->origins && i < conf->origins->nelts; i++) {
@@ -237,7 +236,7 @@ static int insert_frames(conn_rec *c, const altsvc_config_t *conf, apr_bucket *n
             altsvc_h2_origin(p, sibling->host, sibling->port ? sibling->port : port);
 
         if (strcasecmp(origin, own) && altsvc_h2_covered(p, names, sibling->host)) {
-            insert_frame(p, c, origin, sibling->of, next);
+            insert_frame(p, c, origin, altsvc_config_sibling_value(p, sibling, c), next);
         }
     }
     i = own != NULL;

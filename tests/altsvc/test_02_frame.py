@@ -9,6 +9,7 @@ import pytest
 
 from h3test import tools
 from h3test.h1 import open_socket
+from h3test.wait import until
 
 SELF = 'h3=":8443"; ma=600'
 OTHER = 'h3="alt.h3.test:9443"; ma=60; persist=1'
@@ -62,7 +63,7 @@ def httpd(make_httpd):
     httpd.vhost("silent.h3.test", "    AltSvcMode frame\n")
     httpd.vhost("family.h3.test", BODY +
                 "    AltSvcOrigins two.h3.test family.h3.test elsewhere.test"
-                " off.h3.test clear.h3.test nobody.h3.test:444\n")
+                " off.h3.test Clear.h3.TEST nobody.h3.test:444\n")
     httpd.vhost("mapped.h3.test:443", BODY)
     httpd.vhost("uncovered.test", BODY)
     httpd.vhost("wild.h3.test", BODY, aliases=("*.h3.test",))
@@ -123,6 +124,23 @@ def test_siblings(httpd):
                       (origin(httpd, "clear.h3.test"), "clear"),
                       ("https://nobody.h3.test:444", SELF)]
     assert {f[:2] for f in node(httpd, "family.h3.test")[0]} == {(v, o) for o, v in frames}
+
+
+def test_a_siblings_port_of_this_server(make_httpd):
+    """With `auto` it is the UDP port beside that port, not the one beside the connection's."""
+    httpd = make_httpd(altsvc=True)
+    other = httpd.new_port()
+    httpd.add("AltSvc auto\nListen %d" % other)
+    httpd.vhost("h3.test", "AltSvcMode frame\nAltSvcOrigins img.h3.test:%d img.h3.test:1" % other)
+    httpd.vhost("img.h3.test", port=other)
+    httpd.start()
+    until(lambda: httpd.fetch("1.1", "/small.txt").get_all("alt-svc"), 20, "HTTP/3 is advertised")
+    own = 'h3=":%d"; ma=86400' % httpd.port
+    assert frames_and_fields(httpd, "h3.test") == ([
+        (origin(httpd, "h3.test"), own),
+        ("https://img.h3.test:%d" % other, 'h3=":%d"; ma=86400' % other),
+        ("https://img.h3.test:1", own)], [])
+    assert httpd.fetch("3", "/small.txt", sni="img.h3.test", port=other).status == 200
 
 
 def test_without_sni_the_header(httpd):
