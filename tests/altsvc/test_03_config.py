@@ -211,7 +211,7 @@ def test_report_of_records_that_can_be_published(make_httpd):
 
 
 def test_report_of_what_speaks_tls(make_httpd):
-    """As mod_ssl takes it: `Listen ... https` stands for SSLEngine on, the last SSLEngine counts."""
+    """As mod_ssl takes it: `Listen ... https` means SSLEngine on, the last SSLEngine counts."""
     httpd = make_httpd(altsvc=True, http3=False, site=False)
     https, http = httpd.new_port(), httpd.new_port()
     httpd.add("AltSvc h3=\":1\"\nListen 127.0.0.1:%d https\nListen 127.0.0.1:%d" % (https, http))
