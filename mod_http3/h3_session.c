@@ -869,15 +869,30 @@ void h3_session_news(h3_stream_env *env)
 
 /* ---- the end ---- */
 
+/* httpd's Timeout, in nanoseconds. */
+static uint64_t patience(const h3_session *ss)
+{
+    return (uint64_t)ss->conf->server->timeout * 1000;
+}
+
 /* The client has let Timeout pass without a byte of its head, or of our response taken. */
 static void give_up(h3_session *ss, h3_stream *s, uint64_t error)
 {
     QUIC_CONN_LOG(ss->conn, APLOG_INFO, "stream %" APR_INT64_T_FMT ": timeout", (apr_int64_t)s->id);
-    s->waits_since = UINT64_MAX / 2; /* once */
+    s->given_up = 1;
     stop_reading(ss, s, error);
     reset_stream(ss, s->id, error);
     ngtcp2_conn_extend_max_offset(ss->nc, h3_stream_abort(s));
     quic_conn_wants_write(ss->conn);
+}
+
+/* A client that was given up may keep its stream open for ever, by not ending its own side. */
+static int has_requests(const h3_session *ss)
+{
+    const h3_stream *s;
+
+    for (s = ss->streams; s && s->given_up; s = s->next) {}
+    return s || ss->orphans;
 }
 
 /*
@@ -888,7 +903,7 @@ static void end_if_idle(h3_session *ss)
 {
     uint64_t idle = (uint64_t)ss->conf->idle_timeout * 1000;
 
-    if (ss->streams || ss->orphans) {
+    if (has_requests(ss)) {
         ss->idle_since = ss->conn->env->now;
     }
     else if (ss->conn->state == QUIC_CONN_OPEN && ss->idle_since + idle < ss->conn->env->now) {
@@ -903,14 +918,12 @@ void h3_session_tick(quic_conn *conn)
 {
     h3_session *ss = conn->app;
     h3_stream *s;
-    uint64_t patience;
 
     if (!ss || !conn->nc) {
         return;
     }
-    patience = (uint64_t)ss->conf->server->timeout * 1000;
     for (s = ss->streams; s; s = s->next) {
-        if (s->waits_since + patience >= conn->env->now) {
+        if (s->given_up || s->waits_since + patience(ss) >= conn->env->now) {
             continue;
         }
         if (s->state == H3_STREAM_HEAD) {
@@ -947,23 +960,23 @@ static void session_shutdown(void *app)
 
 /*
  * Requests that the client sent before it saw the first GOAWAY are still served. RFC 9114 section
- * 5.2
+ * 5.2. A stream on which no head has begun may become one, for as long as a head may take.
  */
 static int session_is_drained(void *app)
 {
     h3_session *ss = app;
     uint64_t waited = ss->conn->env->now - ss->state_since;
+    uint64_t grace = GOAWAY_PTOS * ngtcp2_conn_get_pto(ss->nc);
 
-    if (ss->state == SESSION_NOTICED && waited >= GOAWAY_PTOS * ngtcp2_conn_get_pto(ss->nc)) {
+    if (ss->state == SESSION_NOTICED && waited >= grace) {
         nghttp3_conn_shutdown(ss->h3);
         ss->state = SESSION_GOAWAY;
         ss->state_since = ss->conn->env->now;
         quic_conn_wants_write(ss->conn);
         return 0;
     }
-    return ss->state == SESSION_GOAWAY && !ss->streams && !ss->orphans
-           && nghttp3_conn_is_drained(ss->h3)
-           && waited >= GOAWAY_PTOS * ngtcp2_conn_get_pto(ss->nc);
+    return ss->state == SESSION_GOAWAY && !has_requests(ss)
+           && waited >= (nghttp3_conn_is_drained(ss->h3) ? grace : patience(ss));
 }
 
 static void session_close(void *app)

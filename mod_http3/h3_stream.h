@@ -70,7 +70,7 @@ typedef struct h3_stream {
     size_t acked;                     /* bytes of sent_first that are acknowledged */
     h3_chunk *refill_chunk;           /* on its way to a worker */
     unsigned head_sent : 1, out_end : 1, refilling : 1, body_done : 1, file_failed : 1,
-        httpd_left : 1;
+        httpd_left : 1, given_up : 1;
     uint64_t out_error;
 } h3_stream;
 

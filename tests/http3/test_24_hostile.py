@@ -7,6 +7,7 @@ import time
 import pytest
 
 from h3test import content, procs
+from h3test.h3conn import HEADERS, frame
 from h3test.load import load
 from h3test.response import ConnectionEnded
 from h3test.tools import run
@@ -95,15 +96,67 @@ def test_pings_do_not_hold_an_idle_connection(make_httpd):
     httpd.start()
     with httpd.h3(idle_timeout=60) as conn:
         assert conn.request("GET", "/small.txt").status == 200
-        until = time.monotonic() + 15 * SLOWNESS
-        while conn.ended is None:
-            assert time.monotonic() < until, "still there"
-            try:
-                conn.ping()
-            except ConnectionEnded:
-                break
-            conn.pump(0.1)
-        assert conn.ended.error_code == 0x100
+        ends_while_it_pings(conn)
+
+
+def ends_while_it_pings(conn):
+    until = time.monotonic() + 15 * SLOWNESS
+    while conn.ended is None:
+        assert time.monotonic() < until, "still there"
+        try:
+            conn.ping()
+        except ConnectionEnded:
+            break
+        conn.pump(0.1)
+    assert conn.ended.error_code == 0x100
+
+
+@pytest.fixture(scope="module")
+def hasty(make_httpd):
+    httpd = make_httpd(timeout=1)
+    httpd.add("H3IdleTimeout 1")
+    httpd.vhost("h3.test")
+    return httpd.start()
+
+
+def half_a_frame_type(conn):
+    conn.open_stream().raw(b"\x40")
+
+
+def an_unknown_frame_without_end(conn):
+    conn.open_stream().raw(b"\x21\x80\x10\0\0abc")
+
+
+def deaf(conn, stream):
+    """STOP_SENDING is not answered with RESET_STREAM."""
+    conn.quic._streams[stream.id].sender.reset = lambda error_code: None
+
+
+def half_a_head(conn):
+    stream = conn.open_stream()
+    stream.raw(frame(HEADERS, conn.encode(stream.id, conn.head(path="/small.txt")))[:10])
+    deaf(conn, stream)
+
+
+def a_priority_for_a_stream_to_come(conn):
+    conn.send_control(frame(0xf0700, b"\x28u=0"))
+
+
+def a_body_without_end(conn):
+    stream = conn.open("POST", "/small.txt", end_stream=False)
+    deaf(conn, stream)
+    assert stream.finish().body == content.SMALL
+
+
+@pytest.mark.parametrize("what", [
+    half_a_frame_type, an_unknown_frame_without_end, half_a_head,
+    a_priority_for_a_stream_to_come, a_body_without_end], ids=lambda f: f.__name__)
+def test_what_is_no_request_does_not_hold_a_connection(hasty, what):
+    """RFC 9114 section 10.5: a stream that stays open for ever, and PINGs."""
+    with hasty.h3(idle_timeout=60) as conn:
+        assert conn.request("GET", "/small.txt").status == 200
+        what(conn)
+        ends_while_it_pings(conn)
 
 
 @pytest.fixture
