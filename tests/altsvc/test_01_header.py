@@ -188,10 +188,14 @@ ROWS = [
 ]
 # What is a 431 in HTTP/2 is a 400 in HTTP/1.1.
 STATUS_IN_1_1 = {"431": 400}
+# mod_http2 of httpd 2.4.68 knows no asterisk form; that of 2.4.71 does.
+STATUS_IN_OLD_2 = {"OPTIONS *": 400}
 
 
 def expected_status(name, status, version):
-    return STATUS_IN_1_1.get(name, status) if version == "1.1" else status
+    return {"1.1": [STATUS_IN_1_1.get(name, status)],
+            "2": [status, STATUS_IN_OLD_2.get(name, status)],
+            "3": [status]}[version]
 
 
 @pytest.mark.sanitize
@@ -200,7 +204,7 @@ def expected_status(name, status, version):
 def test_one_field_and_it_is_ours(httpd, version, name, request_, status):
     for host in ("h3.test", "pages.h3.test"):
         response = httpd.fetch(version, sni=host, **request_)
-        assert response.status == expected_status(name, status, version), host
+        assert response.status in expected_status(name, status, version), host
         assert fields_of(response) == [OURS], host
 
 

@@ -43,7 +43,7 @@ for (const path of o.paths) {
 def node(httpd, name, paths=("/small.txt",)):
     """What node's HTTP/2 client sees on one connection: (frames, header fields, statuses)."""
     options = dict(name=name, port=httpd.port, ca=httpd.ca.file, paths=list(paths))
-    _, output = tools.run(tools.need("node"), "-e", NODE, json.dumps(options))
+    _, output = tools.run(tools.need("node"), "--no-warnings", "-e", NODE, json.dumps(options))
     seen = json.loads(output)
     return [tuple(f) for f in seen["frames"]], seen["fields"], seen["statuses"]
 
