@@ -159,14 +159,16 @@ static void refuse(quic_env *env, quic_listener *l, const quic_datagram *dg,
 
 /*
  * The id of a connection that another child has, or that we had: 1, it is no client's first
- * Initial.
+ * Initial. One of 65,536 ids that clients make up has our mark; most of these name a slot that
+ * there is not.
  */
 static int is_known_id(quic_env *env, const ngtcp2_version_cid *vc)
 {
     uint8_t slot, epoch;
 
     if (vc->dcidlen != QUIC_CID_LEN
-        || !quic_cid_parse(vc->dcid, vc->dcidlen, env->secret, &slot, &epoch)) {
+        || !quic_cid_parse(vc->dcid, vc->dcidlen, env->secret, &slot, &epoch)
+        || slot >= quic_route_nslots(env->route)) {
         return 0;
     }
     if (slot == env->slot && epoch == env->epoch) {

@@ -104,6 +104,25 @@ def test_length_of_the_destination_connection_id(httpd, length, answered):
         assert version == udp.V1 and dcid == scid
 
 
+def test_an_id_of_the_client_is_not_taken_for_one_of_ours(httpd):
+    """An id of 16 bytes has our mark by chance, once in 65,536: here 16 times. Its Initial is not
+    dropped as some other child's, which would be so for each repetition, too."""
+    size, number = 24, 1 << 20
+    foreign = httpd.gauge("ForeignDatagrams")
+    head, tail = udp.long_header(udp.V1, b"", b"")[:5] + b"\x10", b"\0\0"
+    with one(httpd) as sock, httpd.h3() as conn:
+        sock.sock.setblocking(True)
+        for part in range(number // 64):
+            noise = os.urandom(64 * 16)
+            sock.send_many(b"".join(head + noise[i:i + 16] + tail
+                                    for i in range(0, len(noise), 16)), size)
+            if part % 256 == 0:
+                conn.ping()         # all before it has been read
+        conn.ping()
+    assert httpd.gauge("DroppedDatagrams") >= number
+    assert httpd.gauge("ForeignDatagrams") == foreign
+
+
 @pytest.mark.parametrize("length", [21, 255])
 def test_length_of_the_source_connection_id(httpd, length):
     hello, _ = udp.client_hello_bytes()
