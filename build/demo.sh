@@ -9,7 +9,8 @@
 #   sh build/demo.sh env        shell variables: eval "$(sh build/demo.sh env)"
 #
 # DEMO_PORT=8443 (TCP and UDP; the proxied backend takes the next), DEMO_ADDR="127.0.0.1 ::1"
-# (what to listen on; "*" is every address), DEMO_HOST=localhost, DEMO_DIR=folder of its files.
+# (what to listen on; "*" is every address), DEMO_HOST=localhost, DEMO_DIR=folder of its files,
+# DEMO_BUILD=folder where make has been run already: then nothing is installed or built.
 
 set -eu
 . "$(dirname "$0")/lib.sh"
@@ -21,6 +22,10 @@ else
     default_dir=${XDG_STATE_HOME:-$HOME/.local/state}/mod_http3-demo
 fi
 DEMO_DIR=${DEMO_DIR:-$default_dir}
+case $DEMO_DIR in /*) ;; *) DEMO_DIR=$PWD/$DEMO_DIR ;; esac
+# How to type the other commands of this script for this demo.
+demo_command="sh build/demo.sh"
+[ "$DEMO_DIR" = "$default_dir" ] || demo_command="DEMO_DIR='$DEMO_DIR' $demo_command"
 
 # What a running demo was started with counts, not what the environment says now.
 pid_file=$DEMO_DIR/run/httpd.pid
@@ -139,9 +144,12 @@ d}" -e "s|@DIR@|$DEMO_DIR|g; s|@HOST@|$DEMO_HOST|g; s|@PORT@|$DEMO_PORT|g" \
 }
 
 write_site() {
-    # The folder may be somebody else's only by mistake or malice.
+    # The folder may be somebody else's, or hold other things, only by mistake or malice.
     mkdir -p "$DEMO_DIR"
     [ -O "$DEMO_DIR" ] || fail "$DEMO_DIR belongs to somebody else: give another by DEMO_DIR=."
+    [ -e "$DEMO_DIR/run/settings" ] || [ -e "$DEMO_DIR/.demo" ] || [ -z "$(ls -A "$DEMO_DIR")" ] ||
+        fail "$DEMO_DIR is not empty and no demo's: give another by DEMO_DIR=."
+    : >"$DEMO_DIR/.demo"
     mkdir -p "$DEMO_DIR/logs" "$DEMO_DIR/run" "$DEMO_DIR/htdocs"
     cp -R "$top/demo/htdocs/." "$DEMO_DIR/htdocs/"
     rm -rf "$DEMO_DIR/cgi-bin"
@@ -185,13 +193,18 @@ start() {
     if pid=$(running_pid); then
         say "the demo runs already (pid $pid) at $DEMO_URL"
         [ -z "$asked_port" ] || [ "$asked_port" = "$DEMO_PORT" ] ||
-            fail "For port $asked_port stop it first: sh build/demo.sh stop"
+            fail "For port $asked_port stop it first: $demo_command stop"
         what_to_type
         return 0
     fi
-    case $DEMO_PORT in '' | *[!0-9]*) fail "DEMO_PORT=$DEMO_PORT is no port number." ;; esac
-    sh "$top/build/setup.sh"
-    export_tree "$cache/obj"
+    # The backend takes the next port.
+    case $DEMO_PORT in
+    '' | 0* | *[!0-9]* | ??????*) fail "DEMO_PORT=$DEMO_PORT is no number from 1 to 65534." ;;
+    esac
+    [ "$DEMO_PORT" -le 65534 ] || fail "DEMO_PORT=$DEMO_PORT is no number from 1 to 65534."
+    [ -n "${DEMO_BUILD:-}" ] || sh "$top/build/setup.sh"
+    export_tree "${DEMO_BUILD:-$cache/obj}"
+    [ -e "$HTTP3_MODULE" ] || fail "DEMO_BUILD: $HTTP3_MODULE does not exist."
     write_site
     : >"$DEMO_DIR/logs/error_log"
     printf '%s\n' "DEMO_HOST='$DEMO_HOST'" "DEMO_PORT='$DEMO_PORT'" "DEMO_ADDR='$DEMO_ADDR'" \
@@ -250,22 +263,23 @@ Chromium (it learns of HTTP/3 from the first answer: load the page twice):
 without it Chromium uses no HTTP/3 with a CA of one's own.)
 
 $curl_note
-  curl --http3-only --cacert $DEMO_CA -i ${DEMO_URL}cgi-bin/hello
+  curl --http3-only --cacert '$DEMO_CA' -i ${DEMO_URL}cgi-bin/hello
 
 Any curl, to see what is announced:
-  curl --cacert $DEMO_CA -sI $DEMO_URL | grep -i alt-svc
+  curl --cacert '$DEMO_CA' -sI $DEMO_URL | grep -i alt-svc
 END
-    if [ -x "$cache/obj/tests/bench/h3load" ]; then
+    h3load=${DEMO_BUILD:-$cache/obj}/tests/bench/h3load
+    if [ -x "$h3load" ]; then
         cat <<END
 
-The load client that was built along:
-  $cache/obj/tests/bench/h3load --help
+The load client that was built along speaks HTTP/3, too:
+  '$h3load' --cacert '$DEMO_CA' --out /dev/stdout ${DEMO_URL}cgi-bin/hello
 END
     fi
     cat <<END
 
-Log:   tail -f $DEMO_DIR/logs/access_log
-Stop:  sh build/demo.sh stop
+Log:   tail -f '$DEMO_DIR/logs/access_log'
+Stop:  $demo_command stop
 END
 }
 

@@ -47,6 +47,10 @@ build_tree() (
     dir=$1
     shift
     cd "$top"
+    # Neither configure nor make can have one there.
+    case $top$dir in
+    *[[:space:]]*) fail "The path $top or $dir has a space in it: move it." ;;
+    esac
     [ ! -e config.status ] ||
         fail "The source tree itself is configured: run 'make distclean' in $top first."
     bootstrap
