@@ -117,7 +117,8 @@ def test_twice(demo):
     assert code == 0 and "the demo runs already (pid " in output
     code, output = demo.run(DEMO_PORT="9443")
     assert code == 1
-    assert "For port 9443 stop it first: DEMO_DIR='%s' sh build/demo.sh stop" % demo.folder in output
+    assert ("For port 9443 stop it first: DEMO_DIR='%s' sh build/demo.sh stop" % demo.folder
+            in output)
     assert demo.run("status")[0] == 0
 
 
