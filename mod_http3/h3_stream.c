@@ -245,7 +245,7 @@ static void ask_worker(h3_stream *s, h3_chunk *c)
     s->refilling = 1;
     s->refill_chunk = c;
     QUIC_STATS_ADD(s->env->stats, file_refills, 1);
-    h3_workers_push(s->env->workers, &s->refill_job, H3_JOB_SHORT);
+    h3_workers_push(s->env->workers, &s->refill_job, H3_JOB_READ);
 }
 
 static void run_refill(h3_job *job, h3_worker *w)

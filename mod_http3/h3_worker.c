@@ -35,11 +35,12 @@ struct h3_workers {
     server_rec *server;
     apr_threadattr_t *attr;
     int min, max, idle_secs;
-    job_queue queue[2]; /* by h3_job_kind */
-    worker_slot *idle;  /* the last one to fall asleep is the first to be woken */
-    int running;        /* threads */
-    int busy;           /* threads that run a job */
-    int waking;         /* threads that were woken or started and have not looked yet */
+    job_queue queue[H3_JOB_KINDS]; /* by h3_job_kind */
+    unsigned queued;               /* jobs in them */
+    worker_slot *idle;             /* the last one to fall asleep is the first to be woken */
+    int running;                   /* threads */
+    int busy;                      /* threads that run a job */
+    int waking;                    /* threads that were woken or started and have not looked yet */
     int shutdown;
     worker_slot slots[];
 };
@@ -216,6 +217,7 @@ void h3_workers_push(h3_workers *ws, h3_job *job, h3_job_kind kind)
         q->first = job;
     }
     q->last = job;
+    ws->queued++;
     if (ws->waking == 0) {
         woken = wake_locked(ws);
     }
@@ -246,26 +248,28 @@ static worker_slot *wake_locked(h3_workers *ws)
 
 /*
  * *help: another worker is wanted. A short job is soon done, so one more job waits for this very
- * worker: the finish of one request and the beginning of the next often come together.
+ * worker: the finish of one request and the beginning of the next often come together. Nobody
+ * waits behind a read: the disk may hang.
  */
 static h3_job *take_locked(h3_workers *ws, int *help)
 {
-    job_queue *shorts = &ws->queue[H3_JOB_SHORT], *requests = &ws->queue[H3_JOB_REQUEST];
-    job_queue *q = shorts->first ? shorts : requests;
-    h3_job *job = q->first;
+    job_queue *q = ws->queue;
+    h3_job *job;
 
     *help = 0;
-    if (job) {
-        q->first = job->next;
-        if (!q->first) {
-            q->last = NULL;
-        }
-        *help = shorts->first || requests->first;
-        if (*help && q == shorts) {
-            *help = shorts->first != shorts->last || requests->first != requests->last
-                    || (shorts->first && requests->first);
-        }
+    if (!ws->queued) {
+        return NULL;
     }
+    while (!q->first) {
+        q++;
+    }
+    job = q->first;
+    q->first = job->next;
+    if (!q->first) {
+        q->last = NULL;
+    }
+    ws->queued--;
+    *help = ws->queued > (q == &ws->queue[H3_JOB_SHORT] ? 1 : 0);
     return job;
 }
 

@@ -26,10 +26,13 @@ typedef struct h3_job {
     void (*run)(struct h3_job *job, h3_worker *w);
 } h3_job;
 
+/* In the order in which they are taken. */
 typedef enum {
-    H3_JOB_SHORT,  /* never waits for a client: file reads, finishes. Goes first */
+    H3_JOB_SHORT,  /* waits for nobody: the finish of a request */
+    H3_JOB_READ,   /* a read of a file: may wait for a disk, for ever if that hangs */
     H3_JOB_REQUEST /* may block until Timeout */
 } h3_job_kind;
+#define H3_JOB_KINDS 3
 
 /*
  * Starts `min` threads (signals blocked, ap_thread_create); up to `max` as

@@ -14,17 +14,6 @@ module AP_MODULE_DECLARE_DATA http3_module;
 AP_DECLARE_DATA apr_size_t ap_thread_stacksize = 256 * 1024;
 static int errors;
 
-#undef ap_thread_create
-AP_DECLARE(apr_status_t)
-ap_thread_create(apr_thread_t **thread, apr_threadattr_t *attr, apr_thread_start_t func, void *data,
-                 apr_pool_t *pool);
-AP_DECLARE(apr_status_t)
-ap_thread_create(apr_thread_t **thread, apr_threadattr_t *attr, apr_thread_start_t func, void *data,
-                 apr_pool_t *pool)
-{
-    return apr_thread_create(thread, attr, func, data, pool);
-}
-
 #undef ap_log_error_
 AP_DECLARE(void)
 ap_log_error_(const char *file, int line, int module_index, int level, apr_status_t status,
@@ -34,10 +23,54 @@ ap_log_error_(const char *file, int line, int module_index, int level, apr_statu
     errors++;
 }
 
-/* ---- jobs ---- */
-
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+
+/* A thread that has been created may take its time before it does anything. */
+static int starts_held;
+
+typedef struct {
+    apr_thread_start_t func;
+    void *data;
+} thread_start;
+
+static void *APR_THREAD_FUNC start_when_let(apr_thread_t *thread, void *data)
+{
+    thread_start *start = data;
+
+    pthread_mutex_lock(&lock);
+    while (starts_held) {
+        pthread_cond_wait(&changed, &lock);
+    }
+    pthread_mutex_unlock(&lock);
+    return start->func(thread, start->data);
+}
+
+#undef ap_thread_create
+AP_DECLARE(apr_status_t)
+ap_thread_create(apr_thread_t **thread, apr_threadattr_t *attr, apr_thread_start_t func, void *data,
+                 apr_pool_t *pool);
+AP_DECLARE(apr_status_t)
+ap_thread_create(apr_thread_t **thread, apr_threadattr_t *attr, apr_thread_start_t func, void *data,
+                 apr_pool_t *pool)
+{
+    thread_start *start = apr_palloc(pool, sizeof(*start));
+
+    start->func = func;
+    start->data = data;
+    return apr_thread_create(thread, attr, start_when_let, start, pool);
+}
+
+static void hold_starts(int held)
+{
+    pthread_mutex_lock(&lock);
+    starts_held = held;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---- jobs ---- */
+
 static int gate_open, at_gate, done, order[8], norder;
 static char used[64];
 
@@ -190,12 +223,32 @@ static void short_first(apr_pool_t *pconf)
     ok(becomes(&at_gate, 1), "the only thread is busy");
     push(ws, note, H3_JOB_REQUEST, 1);
     push(ws, note, H3_JOB_REQUEST, 2);
+    push(ws, note, H3_JOB_READ, 5);
     push(ws, note, H3_JOB_SHORT, 3);
     push(ws, note, H3_JOB_SHORT, 4);
     gate(1);
-    ok(becomes(&done, 5), "all are run");
-    ok(order[0] == 3 && order[1] == 4 && order[2] == 1 && order[3] == 2,
-       "short jobs go first, each kind in its order");
+    ok(becomes(&done, 6), "all are run");
+    ok(order[0] == 3 && order[1] == 4 && order[2] == 5 && order[3] == 1 && order[4] == 2,
+       "short jobs go first, then reads, each kind in its order");
+    is_int(h3_workers_shutdown(ws, apr_time_from_sec(10)), APR_SUCCESS, "shut down");
+}
+
+static void nobody_waits_for_a_disk(apr_pool_t *pconf, h3_job_kind behind)
+{
+    h3_workers *ws;
+
+    reset();
+    h3_workers_create(&ws, NULL, pconf, 1, 3, 60);
+    push(ws, wait_at_gate, H3_JOB_REQUEST, 0);
+    ok(becomes(&at_gate, 1), "the only thread is busy");
+    hold_starts(1);
+    push(ws, wait_at_gate, H3_JOB_READ, 1);
+    push(ws, note, behind, 2);
+    hold_starts(0);
+    ok(becomes(&done, 1) && order[0] == 2, "a job behind a read that hangs is run");
+    ok(becomes(&at_gate, 2), "by a thread of its own, if need be");
+    gate(1);
+    ok(becomes(&done, 3), "all are run");
     is_int(h3_workers_shutdown(ws, apr_time_from_sec(10)), APR_SUCCESS, "shut down");
 }
 
@@ -228,6 +281,8 @@ int main(void)
     many(pconf);
     grows(pconf);
     short_first(pconf);
+    nobody_waits_for_a_disk(pconf, H3_JOB_READ);
+    nobody_waits_for_a_disk(pconf, H3_JOB_REQUEST);
     ends(pconf);
     is_int(errors, 0, "nothing was logged");
     apr_pool_destroy(pconf);
