@@ -206,6 +206,8 @@ static int prepare(h3_txn *txn, request_rec *r)
         apr_table_setn(r->headers_in, "Transfer-Encoding", "chunked");
     }
     ap_run_pre_read_request(r, c);
+    /* As core, before anything is refused: a script or backend as ErrorDocument reads the body. */
+    ap_add_input_filter_handle(ap_http_input_filter_handle, NULL, r, c);
     r->request_time = apr_time_now();
     if (status == OK) {
         status = check_target(r, txn->head);
@@ -224,11 +226,7 @@ static int prepare(h3_txn *txn, request_rec *r)
         status = r->status;
     }
     r->per_dir_config = r->server->lookup_defaults;
-    if (status != OK) {
-        return status;
-    }
-    ap_add_input_filter_handle(ap_http_input_filter_handle, NULL, r, c);
-    return ap_post_read_request(r);
+    return status == OK ? ap_post_read_request(r) : status;
 }
 
 /* Sets the_request and what follows from it, also where the request is refused: for the log. */

@@ -22,6 +22,7 @@ def httpd(make_httpd, backend):
     AddLanguage de .de
     ErrorDocument 404 /missing.html
     ErrorDocument 403 "a text in the configuration"
+    ErrorDocument 417 /cgi-bin/echo.cgi
     Redirect permanent /old https://h3.test/new
     Redirect gone /gone
     RedirectMatch temp ^/moved/(.*) /$1
@@ -401,6 +402,16 @@ def test_continue(httpd, version):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_expectation_fails(httpd, version):
     assert ask(httpd, version, "/small.txt", fields=[("Expect", "200-maybe")]).status == 417
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("length_known", [True, False])
+def test_error_document_reads_the_body(httpd, length_known):
+    """As its client sent it, also where the request is refused while its head is looked at."""
+    pieces = [b"one ", b"two"]
+    answer = same(httpd, "/small.txt", "POST", [("Expect", "200-maybe")],
+                  b"".join(pieces) if length_known else pieces, streamed=True)
+    assert (answer.status, answer.body) == (417, b"one two")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
