@@ -90,6 +90,8 @@ static int add_sockets(h3_child *ch)
     int i;
 
     for (i = 0; i < ch->retained->nlisteners; i++) {
+        /* The slot's last owner may have ended while it was off. */
+        quic_listener_gro(ch->retained->listeners[i], ch->env.slot, 1);
         ev.events = EPOLLIN;
         ev.data.ptr = ch->retained->listeners[i];
         if (epoll_ctl(ch->epoll_fd, EPOLL_CTL_ADD, ch->retained->listeners[i]->fd[ch->env.slot],
@@ -120,6 +122,20 @@ static void ask_writable(h3_child *ch)
         ev.data.ptr = l;
         ev.events = l->full ? EPOLLIN | EPOLLOUT : EPOLLIN;
         epoll_ctl(ch->epoll_fd, EPOLL_CTL_MOD, l->fd[ch->env.slot], &ev);
+    }
+}
+
+static void try_gro_again(h3_child *ch)
+{
+    quic_listener *l;
+    int i;
+
+    for (i = 0; i < ch->retained->nlisteners; i++) {
+        l = ch->retained->listeners[i];
+        if (l->gro_off_until && ch->env.now >= l->gro_off_until) {
+            l->gro_off_until = 0;
+            quic_listener_gro(l, ch->env.slot, 1);
+        }
     }
 }
 
@@ -225,6 +241,7 @@ static void tick(h3_child *ch)
             h3_session_tick(conn);
         }
         quic_route_reap(r->route, &r->cid_secret, r->listeners, r->nlisteners);
+        try_gro_again(ch);
     }
     if (ch->state >= CHILD_DRAINING) {
         ch->next_tick = ch->env.now + NSEC_PER_SEC / 100;

@@ -16,6 +16,11 @@ APLOG_USE_MODULE(http3);
 #define RESET_LEN_MIN 21
 /* Answers to datagrams of nobody, per second and child; with a burst of as many. */
 #define ANSWERS_PER_SECOND 300
+/*
+ * So long one odd client costs the others GRO. Then it is tried again, at the price of that
+ * client's datagrams of one message.
+ */
+#define GRO_PAUSE (10 * NGTCP2_SECONDS)
 
 static void answer(quic_env *env, quic_listener *l, const quic_datagram *dg, const uint8_t *data,
                    size_t len)
@@ -118,7 +123,8 @@ static void reset_or_drop(quic_env *env, quic_listener *l, const quic_datagram *
         QUIC_STATS_ADD(env->stats, foreign, 1);
         if (dg->merged) {
             /* GRO has put it behind one of ours: the steering program saw that one's id only. */
-            quic_listener_gro_off(l);
+            quic_listener_gro(l, env->slot, 0);
+            l->gro_off_until = env->now + GRO_PAUSE;
         }
         return;
     }

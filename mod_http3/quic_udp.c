@@ -164,14 +164,9 @@ void quic_listener_unshare(quic_listener *l)
     }
 }
 
-void quic_listener_gro_off(quic_listener *l)
+void quic_listener_gro(quic_listener *l, int slot, int on)
 {
-    const int off = 0;
-    int i;
-
-    for (i = 0; i < l->nslots; ++i) {
-        (void)setsockopt(l->fd[i], IPPROTO_UDP, UDP_GRO, &off, sizeof(off));
-    }
+    (void)setsockopt(l->fd[slot], IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
 }
 
 void quic_listener_set_bufsize(quic_listener *l, int bufsize)

@@ -45,7 +45,9 @@ typedef struct quic_listener {
     int rcvbuf, sndbuf; /* what the kernel granted, bytes, comparable with what was asked for */
     int v6only;
     int steered; /* quic_route: the group has had its program */
-    int full;    /* of the I/O thread: the socket of our slot took nothing more */
+    /* Of the I/O thread, for the socket of our slot. */
+    int full;               /* it took nothing more */
+    uint64_t gro_off_until; /* nanoseconds; 0: GRO is on */
 } quic_listener;
 
 /*
@@ -64,9 +66,9 @@ void quic_listener_unshare(quic_listener *l);
  * GRO puts datagrams of one client socket together, also those of two connections
  * that belong to two children; the steering program sees the first one's id only.
  * So foreign datagrams that are `merged` mean that a client has several
- * connections on a socket: switch GRO off, for all slots and processes.
+ * connections on a socket: GRO is better off for this slot then, for a while.
  */
-void quic_listener_gro_off(quic_listener *l);
+void quic_listener_gro(quic_listener *l, int slot, int on);
 /* Applies another buffer size to a listener that is kept over a restart. */
 void quic_listener_set_bufsize(quic_listener *l, int bufsize);
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hands on the reuseport groups of a running server, from outside: what its program does is seen
-by taking it off."""
+"""Hands on the sockets of a running server, from outside: what its steering program does is seen by
+taking it off."""
 import ctypes
 import os
 import socket
@@ -10,6 +10,7 @@ from . import procs
 SYS_PIDFD_GETFD = 438
 SO_ATTACH_REUSEPORT_CBPF = 51
 SO_DETACH_REUSEPORT_BPF = 68
+UDP_GRO = 104
 
 
 def sockets_of(pid, port):
@@ -41,3 +42,12 @@ def detach(httpd, port=None):
             except FileNotFoundError:
                 pass                # another socket of the same group was first
     return off
+
+
+def gro(httpd, port=None):
+    """The set of what the port's sockets have for UDP_GRO."""
+    found = set()
+    for sock in sockets_of(httpd.parent, port or httpd.port):
+        with sock:
+            found.add(sock.getsockopt(socket.SOL_UDP, UDP_GRO))
+    return found

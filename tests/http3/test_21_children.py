@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from h3test import content, procs, steering
+from h3test import content, procs, steering, udp
 from h3test.h3conn import pump_all
 from h3test.httpd import has_ipv6
 from h3test.load import Load, load
@@ -193,6 +193,38 @@ def test_the_counter_counts(fresh_httpd):
                   check=False, seconds=8)
     assert report["connections"]["rebinds"] > 0
     assert httpd.gauge("ForeignDatagrams") > before
+
+
+def test_one_socket_with_two_connections(fresh_httpd):
+    """GRO puts the datagrams of both together, and the steering program sees the first one's id:
+    the other child's is dropped, and GRO is off there, but not for good."""
+    httpd = pinned(fresh_httpd)
+    httpd.vhost("h3.test")
+    start(httpd)
+    conns = {}
+    for number in range(60):
+        conn, path = httpd.h3(), "/small.txt?two%d" % number
+        assert conn.request("GET", path).body == content.SMALL
+        conn.ping()
+        (child,) = wait_served(httpd, path, 1)
+        if conns.setdefault(child, conn) is not conn:
+            conn.close()
+        elif len(conns) == 2:
+            break
+    first, second = (conn.quic.peer_ids[0][0] for conn in conns.values())
+    try:
+        assert steering.gro(httpd) == {1}
+        with udp.Socket("127.0.0.1", httpd.port) as sock:
+            for _ in range(3):
+                sock.send_many(udp.short_header(200, first) + udp.short_header(200, second), 200)
+        until(lambda: httpd.gauge("ForeignDatagrams") > 0, 5, "the second one is foreign")
+        assert steering.gro(httpd) == {0, 1}, "off where it was harmful, and only there"
+        until(lambda: steering.gro(httpd) == {1}, 20, "it is tried again")
+        for conn in conns.values():
+            assert conn.request("GET", "/small.txt").body == content.SMALL
+    finally:
+        for conn in conns.values():
+            conn.abandon()
 
 
 # -- several addresses

@@ -388,7 +388,7 @@ static void test_segments(const char *ip)
         size = 0;
         setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size));
     }
-    quic_listener_gro_off(l);
+    quic_listener_gro(l, 0, 0);
     quic_udp_send(fd, &here, &to, 0, payload, 5 * 1200, 1200, &sent);
     for (right = 0; right < 5 && (n = receive(l, 0, &d)) > 0; right += n) {
         for (i = 0; i < n; ++i) {
@@ -396,6 +396,10 @@ static void test_segments(const char *ip)
         }
     }
     is_int(right, 5, "GRO off: five messages");
+    quic_listener_gro(l, 0, 1);
+    quic_udp_send(fd, &here, &to, 0, payload, 5 * 1200, 1200, &sent);
+    is_int(receive(l, 0, &d), 5, "GRO on again: five datagrams");
+    is_int(d[4].merged, 1, "in one message");
     close(fd);
     quic_listener_close(l);
 }
