@@ -66,6 +66,7 @@ static h3_child *the_child; /* one per process; set before the thread starts, ne
 
 static void *APR_THREAD_FUNC io_thread(apr_thread_t *thread, void *data);
 static void turn(h3_child *ch);
+static void drain(h3_child *ch);
 static void enter(h3_child *ch, child_state state);
 static void close_all(h3_child *ch);
 
@@ -246,6 +247,9 @@ static void tick(h3_child *ch)
     if (ch->state >= CHILD_DRAINING) {
         ch->next_tick = ch->env.now + NSEC_PER_SEC / 100;
     }
+    if (ch->state == CHILD_DRAINING) {
+        drain(ch);
+    }
 }
 
 static void turn(h3_child *ch)
@@ -297,6 +301,7 @@ static void begin_drain(h3_child *ch)
     ch->deadline = ch->env.now + (uint64_t)ch->conf->graceful_timeout * 1000;
 }
 
+/* A hundred times a second: it looks at every connection. */
 static void drain(h3_child *ch)
 {
     quic_conn *conn, *next;
@@ -361,9 +366,6 @@ static void check_stop(h3_child *ch)
     }
     else if (ch->state == CHILD_SERVING) {
         enter(ch, CHILD_DRAINING);
-    }
-    if (ch->state == CHILD_DRAINING) {
-        drain(ch);
     }
     if (ch->state == CHILD_ABORTING && (!ch->streams.running || ch->env.now >= ch->deadline)) {
         enter(ch, CHILD_ENDED);
