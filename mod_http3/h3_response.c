@@ -146,6 +146,10 @@ static void end(out_ctx *ctx, int complete)
     if (ctx->state == OUT_ENDED) {
         return;
     }
+    if (ctx->state == OUT_HEAD && ctx->text_len && !ctx->c2->c->aborted) {
+        ap_log_cerror(APLOG_MARK, APLOG_ERR, 0, ctx->c2->c,
+                      APLOGNO(20364) "a response that ends inside its head");
+    }
     if (!complete) {
         ap_log_cerror(APLOG_MARK, APLOG_DEBUG, 0, ctx->c2->c,
                       "stream %" APR_INT64_T_FMT ": response ends early%s, %" APR_OFF_T_FMT

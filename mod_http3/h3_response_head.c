@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+static int ends_lines_by_lf(const char *text, size_t len);
 static int parse_status(const char *line, size_t len);
 static const char *add_line(h3_head *h, const char *line, size_t len);
 static int is_token(char *s, size_t len);
@@ -12,30 +13,46 @@ static int is_hop_by_hop(const char *name, size_t len);
 
 size_t h3_response_head_len(const char *text, size_t len, size_t seen)
 {
-    size_t from = seen > 3 ? seen - 3 : 0;
-    const char *end = len > from ? memmem(text + from, len - from, "\r\n\r\n", 4) : NULL;
+    int lf = ends_lines_by_lf(text, len);
+    const char *mark = lf ? "\n\n" : "\r\n\r\n";
+    size_t mark_len = lf ? 2 : 4, from = seen >= mark_len ? seen - mark_len + 1 : 0;
+    const char *end = len > from ? memmem(text + from, len - from, mark, mark_len) : NULL;
 
-    return end ? (size_t)(end - text) + 4 : 0;
+    return end ? (size_t)(end - text) + mark_len : 0;
+}
+
+/*
+ * As the scripts do that write their own heads (nph-*.cgi), and clients of HTTP/1.1 take it
+ * (RFC 9112 section 2.2). The first line says how all the others end: where that is CR LF a lone
+ * LF is no line's end, but a field that somebody has tried to put into another.
+ */
+static int ends_lines_by_lf(const char *text, size_t len)
+{
+    const char *lf = memchr(text, '\n', len);
+
+    return lf && (lf == text || lf[-1] != '\r');
 }
 
 h3_head *h3_response_head_parse(const char *text, size_t len, const char **error)
 {
-    const char *end = text + len - 2; /* of the last field's line */
-    const char *eol = memchr(text, '\r', len);
+    size_t eol_len = ends_lines_by_lf(text, len) ? 1 : 2;
+    int eol_char = eol_len == 1 ? '\n' : '\r';
+    const char *end = text + len - eol_len; /* of the last field's line */
+    const char *eol = memchr(text, eol_char, len);
     h3_head *h = h3_head_create();
 
     *error = "out of memory";
     if (h) {
         *error = NULL;
-        h->status = eol && eol[1] == '\n' ? parse_status(text, (size_t)(eol - text)) : 0;
+        h->status = eol && eol[eol_len - 1] == '\n' ? parse_status(text, (size_t)(eol - text)) : 0;
         if (h->status == 0) {
             *error = "not a status line";
         }
     }
-    while (!*error && eol + 2 < end) {
-        text = eol + 2;
-        eol = memchr(text, '\r', (size_t)(end - text));
-        if (!eol || eol[1] != '\n') {
+    while (!*error && eol + eol_len < end) {
+        text = eol + eol_len;
+        eol = memchr(text, eol_char, (size_t)(end - text));
+        if (!eol || eol[eol_len - 1] != '\n') {
             *error = "a carriage return inside a field";
             break;
         }

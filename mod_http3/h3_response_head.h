@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The HTTP/1.1 text of a response head, as httpd's core writes it, into an h3_head.
+ * The HTTP/1.1 text of a response head, as httpd's core or an nph- script writes it, into an
+ * h3_head.
  *
  * Pure; any thread.
  */

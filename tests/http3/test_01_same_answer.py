@@ -8,6 +8,7 @@ import zlib
 import pytest
 
 from h3test import content
+from h3test.response import StreamEnded
 
 VERSIONS = ("1.1", "2", "3")
 # Fields of one connection (RFC 9110 section 7.6.1), and the clock.
@@ -288,6 +289,27 @@ def test_body_that_nobody_reads(httpd, path, status):
 
 def test_cgi_that_fails(httpd):
     assert same(httpd, "/cgi-bin/crash.cgi").status == 500
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("end", ["\\n", "\\r\\n"])
+def test_cgi_that_writes_its_own_head(httpd, end):
+    """A script named nph-* writes to the connection; most end their lines by LF alone."""
+    lines = ["HTTP/1.1 203 Mine", "Content-Type: text/plain", "X-Own: yes", "", ""]
+    content.write(httpd.path("cgi-bin", "nph-own.cgi"),
+                  "#!/bin/sh\nprintf '%s'\necho 'its own head'\n" % end.join(lines), 0o755)
+    for method in ("GET", "HEAD"):
+        answer = ask(httpd, "3", "/cgi-bin/nph-own.cgi", method)
+        assert (answer.status, answer.get("x-own")) == (203, "yes")
+        assert answer.body == (b"its own head\n" if method == "GET" else b"")
+
+
+def test_cgi_whose_own_head_has_no_end(httpd):
+    content.write(httpd.path("cgi-bin", "nph-cut.cgi"), "#!/bin/sh\necho 'HTTP/1.1 200 OK'\n",
+                  0o755)
+    with pytest.raises(StreamEnded, match="H3_INTERNAL_ERROR"):
+        ask(httpd, "3", "/cgi-bin/nph-cut.cgi")
+    httpd.wait_log("AH20364: a response that ends inside its head")
 
 
 def test_cgi_that_streams(httpd):

@@ -15,10 +15,9 @@ static const char *value_of(const h3_head *h, const char *name)
     return NULL;
 }
 
-static void lengths(void)
+static void lengths_of(const char *text, size_t head)
 {
-    const char text[] = "HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody\r\n\r\n";
-    size_t head = strlen("HTTP/1.1 200 OK\r\nA: b\r\n\r\n"), len, seen, bad = 0;
+    size_t len, seen, bad = 0;
 
     is_int(h3_response_head_len(text, strlen(text), 0), head, "found before the body");
     is_int(h3_response_head_len(text, 0, 0), 0, "nothing in nothing");
@@ -32,6 +31,17 @@ static void lengths(void)
         bad += h3_response_head_len(text, len, len > 0 ? len - 1 : 0) != 0;
     }
     is_int(bad, 0, "not found a byte too early");
+}
+
+static void lengths(void)
+{
+    const char crlf[] = "HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody\r\n\r\n";
+    const char lf[] = "HTTP/1.1 200 OK\nA: b\n\nbody\n\n";
+
+    lengths_of(crlf, strlen("HTTP/1.1 200 OK\r\nA: b\r\n\r\n"));
+    lengths_of(lf, strlen("HTTP/1.1 200 OK\nA: b\n\n"));
+    is_int(h3_response_head_len("HTTP/1.1 200 OK\r\nA: b\n\nC: d\r\n", 31, 0), 0,
+           "a lone LF ends nothing where the first line ends by CR LF");
 }
 
 static void final(void)
@@ -97,6 +107,24 @@ static void interim(void)
     h3_head_destroy(h);
 }
 
+/* What a shell script writes with echo. */
+static void lines_by_lf(void)
+{
+    const char text[] = "HTTP/1.1 201 Created\nContent-Type: text/plain\nSet-Cookie: a=b\n\n";
+    const char *error;
+    h3_head *h = h3_response_head_parse(text, strlen(text), &error);
+
+    if (!ok(h != NULL, "lines that end by LF")) {
+        diag(error);
+        return;
+    }
+    is_int(h->status, 201, "their status");
+    is_int(h->nfields, 2, "their fields");
+    is_str(value_of(h, "content-type"), "text/plain", "the first");
+    is_str(value_of(h, "set-cookie"), "a=b", "the last");
+    h3_head_destroy(h);
+}
+
 static void refused(void)
 {
     static const char *const bad[] = {
@@ -116,6 +144,10 @@ static void refused(void)
         "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
         "HTTP/1.1 200 OK\r\nA: b\rB: c\r\n\r\n",
         "HTTP/1.1 200 OK\r\nA: b\nB: c\r\n\r\n",
+        "HTTP/1.1 200 OK\nA: b\rB: c\n\n",
+        "HTTP/1.1 200 OK\nA: b\r\nB: c\n\n",
+        "HTTP/1.1 200 OK\nno colon\n\n",
+        "\n\n",
         "HTTP/1.1 200 OK\r\nA: \x01\r\n\r\n",
         "HTTP/1.1 200 OK\r\nA: \x7f\r\n\r\n",
     };
@@ -139,6 +171,7 @@ int main(void)
     lengths();
     final();
     interim();
+    lines_by_lf();
     refused();
     return done_testing();
 }
