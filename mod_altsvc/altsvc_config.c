@@ -205,6 +205,7 @@ static const char *set_row(cmd_parms *cmd, void *dir, const char *arg)
     int *value = &VALUE(server_config(cmd), row);
     int i;
 
+    server_config(cmd)->lone = cmd->directive;
     if (!row->words[0]) {
         return altsvc_value_number(cmd->pool, row->name, arg, row->min, row->max, value);
     }
@@ -222,6 +223,7 @@ static const char *set_host(cmd_parms *cmd, void *dir, const char *arg)
 {
     const char *mistake = altsvc_value_check_host(cmd->pool, arg);
 
+    server_config(cmd)->lone = cmd->directive;
     server_config(cmd)->host = arg;
     return mistake ? apr_pstrcat(cmd->pool, "AltSvcHost: ", mistake, NULL) : NULL;
 }
@@ -253,6 +255,7 @@ static const char *add_origin(cmd_parms *cmd, void *dir, const char *arg)
     origin.host = host = apr_pstrdup(cmd->pool, origin.host);
     ap_str_tolower(host);
     APR_ARRAY_PUSH(conf->origins, altsvc_origin_t) = origin;
+    conf->lone = cmd->directive;
     return NULL;
 }
 
@@ -322,18 +325,45 @@ static void finish_server(apr_pool_t *p, altsvc_config_t *conf, server_rec *main
     }
 }
 
-/* One line for each directive, not for each virtual host that inherits it. */
+static void warn_at(const altsvc_config_t *conf, const ap_directive_t *line, const char *what)
+{
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, conf->server, "%s:%d: %s", line->filename,
+                 line->line_num, what);
+}
+
 static void warn(const altsvc_config_t *conf, const char *what)
 {
-    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, conf->server, "%s:%d: %s", conf->line->filename,
-                 conf->line->line_num, what);
+    warn_at(conf, conf->line, what);
 }
+
+/* The main server's other directives are for its virtual hosts; one AltSvc is enough for them. */
+static void warn_silent(const altsvc_config_t *conf, const altsvc_config_t *base)
+{
+    const server_rec *s;
+
+    if (!conf->lone || (conf != base && conf->lone == base->lone)) {
+        return;
+    }
+    for (s = conf == base ? base->server : NULL; s; s = s->next) {
+        if (altsvc_config_get(s)->says != ALTSVC_SILENT) {
+            return;
+        }
+    }
+    warn_at(conf, conf->lone,
+            apr_pstrcat(conf->server->process->pconf, conf->lone->directive,
+                        " has no effect where there is no AltSvc directive", NULL));
+}
+
+/* One line for each directive, not for each virtual host that inherits it. */
 
 static void warn_server(const altsvc_config_t *conf, const altsvc_config_t *base)
 {
     apr_pool_t *p = conf->server->process->pconf;
     int i;
 
+    if (conf->says == ALTSVC_SILENT) {
+        warn_silent(conf, base);
+    }
     if (conf->says == ALTSVC_SILENT || conf->says == ALTSVC_OFF
         || (conf != base && conf->line == base->line)) {
         return;

@@ -38,6 +38,7 @@ typedef struct altsvc_config_t {
     server_rec *server;
     altsvc_says_t says;
     const ap_directive_t *line; /* of AltSvc, for messages; NULL with ALTSVC_SILENT */
+    const ap_directive_t *lone; /* another directive of this very server, or NULL */
     apr_array_header_t *alts;   /* altsvc_alt_t; port 0 stands for `auto` */
     int has_auto;
     int frame;                   /* AltSvcMode */

@@ -134,6 +134,21 @@ def test_warnings(make_httpd, text, warning):
     assert httpd.log().count(warning) == 1
 
 
+@pytest.mark.parametrize("text", ("AltSvcMode frame", "AltSvcMaxAge 60", "AltSvcHost a.h3.test",
+                                  "AltSvcOrigins a.h3.test"))
+def test_a_directive_that_lacks_altsvc(make_httpd, text):
+    """In the virtual host, or in the server when none of them has AltSvc."""
+    warning = "%s has no effect where there is no AltSvc directive" % text.split()[0]
+    for main, vhost, warned in ((text, "", True), ("", text, True), (text, "AltSvc off", False),
+                                ("AltSvc off", text, False)):
+        httpd = make_httpd(altsvc=True, http3=False, site=False)
+        httpd.add(main).vhost("h3.test", vhost).vhost("a.h3.test")
+        code, output = httpd.configtest()
+        assert code == 0
+        place = "%s:%d: " % (httpd.conf_file, httpd.line_of(text)) if warned else ""
+        assert output.count(place + warning) == warned, output
+
+
 def report(httpd, *more):
     code, output = httpd.configtest("-D", "DUMP_HTTP3", *more)
     assert code == 0, output
