@@ -45,7 +45,7 @@ static int insert_filters(conn_rec *c, void *csd);
 static int check_misdirected(request_rec *r);
 static apr_status_t request_gone(void *baton);
 static int set_fields(request_rec *r, h3_head *head);
-static int add_field(request_rec *r, char *name, const char *value);
+static int add_field(request_rec *r, char *name, const char *value, size_t max);
 static int is_dropped(const char *name, size_t len);
 static void camel_case(char *name);
 static int set_host(request_rec *r, const h3_head *head, const char *host);
@@ -254,6 +254,8 @@ static int parse(request_rec *r, const h3_head *head)
 /* The table's strings lie in the head, which lives longer. OK or a status. */
 static int set_fields(request_rec *r, h3_head *head)
 {
+    /* As the I/O thread: r->server is the address's default host until Host has been looked at. */
+    const server_rec *limits = h3_c2_of(r->connection)->txn->connrec->server;
     const char *host = NULL;
     int status = OK, te = 0, rv;
     size_t i;
@@ -279,7 +281,8 @@ static int set_fields(request_rec *r, h3_head *head)
             continue;
         }
         camel_case(name);
-        if ((rv = add_field(r, name, value)) != OK && status == OK) {
+        rv = add_field(r, name, value, (size_t)limits->limit_req_fieldsize);
+        if (rv != OK && status == OK) {
             ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
                           "field exceeds LimitRequestFieldSize after merging: %s", name);
             status = rv;
@@ -294,7 +297,7 @@ static int set_fields(request_rec *r, h3_head *head)
  * core does (RFC 9110 section 5.3). What is too long is not put together first: a hundred lines
  * of full length would be a hundred copies of all that came before them.
  */
-static int add_field(request_rec *r, char *name, const char *value)
+static int add_field(request_rec *r, char *name, const char *value, size_t max)
 {
     const char *first = apr_table_get(r->headers_in, name);
 
@@ -302,7 +305,7 @@ static int add_field(request_rec *r, char *name, const char *value)
         apr_table_addn(r->headers_in, name, value);
         return OK;
     }
-    if (strlen(first) + 2 + strlen(value) > (size_t)r->server->limit_req_fieldsize) {
+    if (strlen(first) + 2 + strlen(value) > max) {
         return HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
     }
     value = apr_pstrcat(r->pool, first, strcmp(name, "Cookie") == 0 ? "; " : ", ", value, NULL);

@@ -18,6 +18,8 @@ def httpd(make_httpd):
               % (LINE, FIELDS, FIELD_SIZE))
     httpd.vhost("h3.test", "LimitRequestLine %d\nLimitRequestFields %d\nLimitRequestFieldSize %d"
                 % (LINE, FIELDS, FIELD_SIZE), aliases=["alias.h3.test"])
+    httpd.vhost("wide.h3.test", "LimitRequestLine %d\nLimitRequestFields %d\n"
+                "LimitRequestFieldSize %d" % (2 * LINE, 2 * FIELDS, 2 * FIELD_SIZE))
     return httpd.start()
 
 
@@ -102,6 +104,19 @@ def test_cookie_crumbs_count(httpd):
     assert outcome(httpd, fields=[("cookie", "a=b")] * (FIELDS + 4)) == 431
     assert outcome(httpd, fields=[("cookie", "a=" + "b" * 100)] * 4) == 200
     assert outcome(httpd, fields=[("cookie", "a=" + "b" * 100)] * 6) == 431
+
+
+@pytest.mark.parametrize("request_", [
+    {"path": "/small.txt?" + "q" * LINE},
+    {"path": "/small.txt", "fields": [("x-%d" % i, "v") for i in range(FIELDS + 1)]},
+    {"path": "/small.txt", "fields": [("x-long", "v" * FIELD_SIZE)]},
+    {"path": "/small.txt", "fields": [("x-part", "v" * 300)] * 2},
+    {"path": "/small.txt", "fields": [("cookie", "a%d=%s" % (i, "v" * 90)) for i in range(8)]},
+], ids=["line", "number", "size", "merged", "cookies"])
+def test_limits_are_those_of_the_host_in_the_handshake(httpd, request_):
+    """Not those of the address's default host, which wants less."""
+    assert httpd.fetch("3", **request_).status in (414, 431)
+    assert httpd.fetch("3", sni="wide.h3.test", **request_).status == 200
 
 
 def test_refusals_are_logged_and_have_a_page(httpd):
