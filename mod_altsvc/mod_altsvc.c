@@ -145,8 +145,12 @@ static int on_protocol_switch(conn_rec *c, request_rec *r, server_rec *s, const 
     conn_ctx_t *state;
 
     if (r || c->master || c->outgoing || strcmp(protocol, "h2") || !conf->frame
-        || (conf->says != ALTSVC_LIST && conf->says != ALTSVC_CLEAR)
-        || !server_name(c->pool, c, s)) {
+        || (conf->says != ALTSVC_LIST && conf->says != ALTSVC_CLEAR)) {
+        return DECLINED;
+    }
+    if (!server_name(c->pool, c, s)) {
+        ap_log_cerror(APLOG_MARK, APLOG_DEBUG, 0, c,
+                      "no ALTSVC frame: the client named no server (SNI)");
         return DECLINED;
     }
     state = state_of(c);
@@ -228,6 +232,8 @@ static int insert_frames(conn_rec *c, const altsvc_config_t *conf, apr_bucket *n
                       "no ALTSVC frame: the certificate does not cover the server name");
     }
     if (own && !insert_frame(p, c, own, altsvc_config_value(p, conf, c), next)) {
+        ap_log_cerror(APLOG_MARK, APLOG_DEBUG, 0, c,
+                      "no ALTSVC frame: there is nothing to advertise at the moment");
         own = NULL;
     }
     for (i = 0; own && conf->origins && i < conf->origins->nelts; i++) {

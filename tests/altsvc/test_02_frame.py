@@ -153,6 +153,20 @@ def test_a_name_that_the_certificate_does_not_cover(httpd):
     assert frames_and_fields(httpd, "uncovered.test") == ([], [SELF, SELF])
 
 
+def test_the_log_says_why_there_is_no_frame(make_httpd):
+    httpd = make_httpd(altsvc=True, protocols="h2 http/1.1")
+    httpd.vhost("h3.test", BODY)
+    httpd.vhost("auto.h3.test", "AltSvc auto\nAltSvcMode frame\n")
+    httpd.start()
+    for name, field, why in ((None, SELF, "the client named no server (SNI)"),
+                             ("else.test", SELF, "the certificate does not cover the server name"),
+                             ("auto.h3.test", None, "there is nothing to advertise at the moment")):
+        assert frames_and_fields(httpd, name) == ([], [field, field] if field else [])
+        assert httpd.log().count("no ALTSVC frame: ") == 1
+        assert httpd.log().count("no ALTSVC frame: " + why) == 1
+        open(httpd.error_log, "w").close()
+
+
 def test_a_name_with_no_virtual_host_of_its_own(make_httpd):
     """It is the first virtual host that answers, and the certificate decides."""
     httpd = make_httpd(altsvc=True)
