@@ -25,6 +25,15 @@ APLOG_USE_MODULE(http3);
 /* 3 PTOs of a fast path are milliseconds: late packets would meet a stateless reset then. */
 #define CLOSE_MIN (1 * NGTCP2_SECONDS)
 
+/*
+ * What ngtcp2 may hold of what a client has sent, beside the windows: in the handshake, where the
+ * client may be forged, a ClientHello in pieces; later, for each stream, the block of 8 KiB in
+ * which something has come out of order, and the gaps of a network that loses much.
+ */
+#define MEM_HALF_OPEN (128 * 1024)
+#define MEM_OPEN (256 * 1024)
+#define MEM_STREAM (12 * 1024)
+
 static int on_recv_stream_data(ngtcp2_conn *nc, uint32_t flags, int64_t stream_id, uint64_t offset,
                                const uint8_t *data, size_t len, void *user, void *stream_user);
 static int on_acked(ngtcp2_conn *nc, int64_t stream_id, uint64_t offset, uint64_t len, void *user,
@@ -164,8 +173,9 @@ static int make_nc(quic_conn *conn, const quic_datagram *dg, const ngtcp2_pkt_hd
     quic_cid_reset_token(tp.stateless_reset_token, env->secret, scid->data, scid->datalen);
     tp.stateless_reset_token_present = 1;
     to_path(&path, &local, &remote, conn->listener);
+    quic_mem_init(&conn->mem, MEM_HALF_OPEN);
     return ngtcp2_conn_server_new(&conn->nc, &hd->scid, scid, &path, hd->version, &cb, &st, &tp,
-                                  NULL, conn);
+                                  &conn->mem.mem, conn);
 }
 
 static const quic_tls_host *find_host(void *baton, const char *sni)
@@ -337,9 +347,11 @@ static int on_extend_max_streams(ngtcp2_conn *nc, uint64_t max, void *user)
 
 static int on_handshake_completed(ngtcp2_conn *nc, void *user)
 {
+    const ngtcp2_transport_params *tp = ngtcp2_conn_get_local_transport_params(nc);
     quic_conn *conn = user;
 
-    (void)nc;
+    conn->mem.limit = MEM_OPEN + 2 * (size_t)tp->initial_max_data
+                      + MEM_STREAM * (size_t)tp->initial_max_streams_bidi;
     enter(conn, QUIC_CONN_OPEN);
     conn->env->app->established(conn->app);
     return 0;
@@ -478,7 +490,9 @@ void quic_conn_recv(quic_conn *conn, quic_listener *listener, const quic_datagra
         return;
     }
     to_path(&path, &local, &remote, listener);
+    conn->mem.receiving = 1;
     rv = ngtcp2_conn_read_pkt(conn->nc, &path, &pi, dg->data, dg->len, conn->env->now);
+    conn->mem.receiving = 0;
     if (rv != 0) {
         fail(conn, rv);
     }
@@ -524,7 +538,7 @@ static void fail(quic_conn *conn, int rv)
             ngtcp2_ccerr_set_liberr(&conn->ccerr, rv, NULL, 0);
         }
         QUIC_CONN_LOG(conn, APLOG_INFO, "%s, closed with %s error 0x%" APR_UINT64_T_HEX_FMT,
-                      ngtcp2_strerror(rv),
+                      conn->mem.exceeded ? "too much kept for it" : ngtcp2_strerror(rv),
                       conn->ccerr.type == NGTCP2_CCERR_TYPE_APPLICATION ? "HTTP/3" : "QUIC",
                       (apr_uint64_t)conn->ccerr.error_code);
         quic_conn_close(conn);

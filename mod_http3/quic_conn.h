@@ -16,6 +16,7 @@
 #include "http_log.h"
 #include "quic_cid.h"
 #include "quic_crypto.h"
+#include "quic_mem.h"
 #include "quic_route.h"
 #include "quic_stats.h"
 #include "quic_timer.h"
@@ -115,6 +116,7 @@ struct quic_conn {
     quic_conn *blocked_next;
     quic_conn_state state;
     unsigned in_write_queue : 1, is_blocked : 1, has_idle_since : 1, is_validating : 1;
+    quic_mem mem;    /* nc's */
     ngtcp2_conn *nc; /* NULL from CLOSING on, as ssl and app */
     struct ssl_st *ssl;
     quic_crypto crypto;

@@ -17,6 +17,7 @@ from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.packet import pull_quic_transport_parameters
+from aioquic.tls import Epoch
 
 from .response import ConnectionEnded, Response, StreamEnded
 from .wait import bound
@@ -340,6 +341,14 @@ class H3Conn:
             self.sock.sendto(data, self.peer)
         except (BlockingIOError, ConnectionRefusedError):
             pass                    # lost, as a datagram may be; QUIC repeats it
+
+    def send_frames(self, frames, first=0x40):
+        """A 1-RTT packet of these frames as they are, past the client's own state."""
+        quic, crypto = self.quic, self.quic._cryptos[Epoch.ONE_RTT]
+        number, quic._packet_number = quic._packet_number, quic._packet_number + 1
+        head = bytes([first | crypto.key_phase << 2 | 1]) + quic._peer_cid.cid
+        self._send(crypto.encrypt_packet(head + (number & 0xffff).to_bytes(2, "big"), frames,
+                                         number))
 
     def _is_reset(self, data):
         tokens = [token for _, token in self.quic.peer_ids if token]

@@ -6,9 +6,10 @@ import socket
 import struct
 import time
 
-from aioquic.buffer import encode_uint_var
+from aioquic.buffer import Buffer, encode_uint_var
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.crypto import CryptoPair
+from aioquic.quic.packet import QuicPacketType, pull_quic_header
 
 from .h3conn import Quic
 from .wait import bound
@@ -111,8 +112,6 @@ def client_hello_bytes(sni="h3.test", dcid=None):
 
 
 def _initial_payloads(datagram, crypto):
-    from aioquic.buffer import Buffer
-    from aioquic.quic.packet import QuicPacketType, pull_quic_header
     buf = Buffer(data=datagram)
     # The zeros behind the last packet pad the datagram.
     while not buf.eof() and datagram[buf.tell()] & 0x80:
@@ -126,7 +125,6 @@ def _initial_payloads(datagram, crypto):
 
 
 def _crypto_frames(payload):
-    from aioquic.buffer import Buffer
     buf, found = Buffer(data=payload), {}
     while not buf.eof():
         kind = buf.pull_uint_var()
@@ -150,6 +148,17 @@ def initial(dcid, scid, payload, *, pn=0, token=b"", size=1200, version=V1, key_
     length = 2 + len(payload) + 16 if length_field is None else length_field
     head += (0x4000 | length).to_bytes(2, "big") + (pn & 0xffff).to_bytes(2, "big")
     return crypto.encrypt_packet(head, payload, pn)
+
+
+def close_code(datagram, dcid):
+    """The code of the CONNECTION_CLOSE that an Initial of the server begins with, else None."""
+    crypto = CryptoPair()
+    crypto.setup_initial(dcid, is_client=True, version=V1)
+    for payload in _initial_payloads(datagram, crypto):
+        buf = Buffer(data=payload)
+        if buf.pull_uint_var() == 0x1c:
+            return buf.pull_uint_var()
+    return None
 
 
 def parse_long(datagram):

@@ -387,6 +387,23 @@ def test_handshake_timeout(httpd):
         assert time.monotonic() - began > 1
 
 
+@pytest.mark.sanitize
+def test_a_client_hello_full_of_holes(httpd):
+    """RFC 9000 sections 7.5, 21.7: every second byte, from an address that may be forged. Each hole
+    is an object of the library's; there is an end to it long before the handshake timeout."""
+    hello, scid = udp.client_hello_bytes()
+    dcid = os.urandom(8)
+    with one(httpd) as sock:
+        sock.send(udp.initial(dcid, scid, udp.crypto_frame(hello[:100])))
+        for pn in range(1, 16):
+            holes = range(200 + 400 * pn, 600 + 400 * pn, 2)
+            sock.send(udp.initial(dcid, scid, b"".join(udp.crypto_frame(b"x", at)
+                                                       for at in holes), pn=pn))
+        codes = [udp.close_code(answer, dcid) for answer in sock.answers(1)]
+    assert [code for code in codes if code is not None][:1] == [0x1]
+    assert serves(httpd)
+
+
 def test_limit_of_connections(fresh_httpd):
     """Beyond H3MaxConnections CONNECTION_REFUSED (RFC 9000 section 5.2.2); a quarter of them may
     be half-open."""

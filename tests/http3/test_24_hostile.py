@@ -5,6 +5,7 @@ import socket
 import time
 
 import pytest
+from aioquic.buffer import encode_uint_var
 
 from h3test import content, procs
 from h3test.h3conn import HEADERS, frame
@@ -157,6 +158,47 @@ def test_what_is_no_request_does_not_hold_a_connection(hasty, what):
         assert conn.request("GET", "/small.txt").status == 200
         what(conn)
         ends_while_it_pings(conn)
+
+
+def packets(frames, size=1150):
+    """Joins frames to payloads of packets."""
+    payload = b""
+    for one in frames:
+        if len(payload) + len(one) > size:
+            yield payload
+            payload = b""
+        payload += one
+    yield payload
+
+
+def stream_frame(stream_id, offset, data, fin=False):
+    return encode_uint_var(0x0e | fin) + encode_uint_var(stream_id) + encode_uint_var(offset) \
+        + encode_uint_var(len(data)) + data
+
+
+@pytest.mark.sanitize
+def test_streams_full_of_holes(make_httpd):
+    """RFC 9000 section 21.7: within the windows, and each hole is an object of the library's."""
+    httpd = make_httpd()
+    httpd.vhost("h3.test").start()
+    holes = (stream_frame(4 * stream, at, b"x") for stream in range(1, 100)
+             for at in range(1, 7800, 2))
+    with httpd.h3() as conn:
+        assert conn.request("GET", "/small.txt").status == 200
+        procs.reset_peak(httpd.child())
+        before = procs.kib(httpd.child(), "VmRSS")
+        for number, payload in enumerate(packets(holes)):
+            conn.send_frames(payload)
+            if number % 20 == 0:
+                conn.turn(0.01)
+            if conn.ended is not None:
+                break
+        how = conn.wait_end()
+    assert how.transport and how.code == 0x1
+    if not httpd._wrapper() and "LD_PRELOAD" not in httpd._environment():
+        # Twice H3ConnWindowSize and 12 KiB for each of H3MaxSessionStreams.
+        assert procs.kib(httpd.child(), "VmHWM") - before < 6 * 1024
+    httpd.wait_log("too much kept for it")
 
 
 @pytest.fixture
