@@ -105,7 +105,7 @@ def test_the_entries_of_mod_altsvc(fresh_httpd, name):
 
 def for_this_machine(httpd, text, names):
     """A whole configuration of the manual with this server's port, files and certificates."""
-    pair = httpd.ca.leaf("manual-h3", names=names)
+    pair = httpd.ca.leaf("manual-%d" % len(names), names=names)
     text = re.sub(r"^ *(LoadModule|Listen) .*\n", "", text, flags=re.M)
     text = re.sub(r"(SSLCertificateFile +)\S+", r"\g<1>" + pair.cert_file, text)
     text = re.sub(r"(SSLCertificateKeyFile +)\S+", r"\g<1>" + pair.key_file, text)
