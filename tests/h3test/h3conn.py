@@ -346,9 +346,8 @@ class H3Conn:
         """A 1-RTT packet of these frames as they are, past the client's own state."""
         quic, crypto = self.quic, self.quic._cryptos[Epoch.ONE_RTT]
         number, quic._packet_number = quic._packet_number, quic._packet_number + 1
-        head = bytes([first | crypto.key_phase << 2 | 1]) + quic._peer_cid.cid
-        self._send(crypto.encrypt_packet(head + (number & 0xffff).to_bytes(2, "big"), frames,
-                                         number))
+        head = bytes([first | crypto.key_phase << 2 | 3]) + quic._peer_cid.cid
+        self._send(crypto.encrypt_packet(head + number.to_bytes(4, "big"), frames, number))
 
     def _is_reset(self, data):
         tokens = [token for _, token in self.quic.peer_ids if token]

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits, malformed messages, and errors of the protocol: each has its status or its code, and
 the server goes on."""
+import types
+
 import pytest
+from aioquic.buffer import Buffer, encode_uint_var as vint
 
 from h3test import content, procs
 from h3test.h3conn import (CANCEL_PUSH, DATA, GOAWAY, H3_MESSAGE_ERROR, HEADERS, MAX_PUSH_ID, NAMES,
@@ -369,10 +372,47 @@ def encoder(data):
     return send
 
 
+def decoder(data):
+    def send(conn):
+        conn.send_decoder(data)
+        conn.flush()
+    return send
+
+
+def reset_own(attribute):
+    """A reset of one of our critical streams."""
+    def send(conn):
+        conn.quic.reset_stream(getattr(conn, attribute), 0x100)
+        conn.flush()
+    return send
+
+
+def stop_theirs(number):
+    """STOP_SENDING for one of the server's critical streams, that it is about to write to."""
+    def send(conn):
+        conn.quic.stop_stream(number, 0x100)
+        conn.flush()
+    return send
+
+
+def section(block):
+    def send(conn):
+        conn.open_stream().raw(frame(HEADERS, block))
+    return send
+
+
 ERRORS = {
     "second control stream": (uni(0, settings_frame(())), 0x103),
     "push stream from a client": (uni(1, b"\0"), 0x103),
+    "second encoder stream": (uni(2), 0x103),
+    "second decoder stream": (uni(3), 0x103),
     "control stream ends": (end_control, 0x104),
+    "control stream is reset": (reset_own("control_stream"), 0x104),
+    "encoder stream is reset": (reset_own("_encoder_stream"), 0x104),
+    "decoder stream is reset": (reset_own("_decoder_stream"), 0x104),
+    "control stream is not wanted": (stop_theirs(3), 0x104),
+    "encoder stream is not wanted": (stop_theirs(7), 0x104),
+    "decoder stream is not wanted": (stop_theirs(11), 0x104),
     "second SETTINGS": (control(settings_frame(())), 0x105),
     "DATA on the control stream": (control(frame(DATA, b"x")), 0x105),
     "HEADERS on the control stream": (control(frame(HEADERS, b"x")), 0x105),
@@ -392,6 +432,31 @@ ERRORS = {
     "field section of garbage": (request(frame(HEADERS, b"\xff\xff\xff\xff\xff\xff\xff")), 0x200),
     "encoder stream of garbage": (encoder(b"\x80\xff\xff\xff\xff\xff\x0f"), 0x201),
     "encoder's capacity above the setting": (encoder(prefixed(0x20, 5, 1 << 28)), 0x201),
+    "encoder names a static entry that there is not": (
+        encoder(prefixed(0x20, 5, 4096) + prefixed(0xc0, 6, 99) + b"\x01x"), 0x201),
+    "encoder names an entry that there is not": (
+        encoder(prefixed(0x20, 5, 4096) + prefixed(0x80, 6, 0) + b"\x01x"), 0x201),
+    "encoder repeats an entry that there is not": (
+        encoder(prefixed(0x20, 5, 4096) + prefixed(0x00, 5, 7)), 0x201),
+    # nghttp3 says H3_INTERNAL_ERROR.
+    "encoder's entry of 2 GiB": (
+        encoder(prefixed(0x20, 5, 4096) + prefixed(0x40, 5, 2 << 30) + b"x"), 0x201, 0x102),
+    "encoder's entry above the capacity": (
+        encoder(prefixed(0x20, 5, 64) + prefixed(0x40, 5, 1) + b"x" + prefixed(0, 7, 80)
+                + 80 * b"x"), 0x201),
+    "encoder's name that no Huffman code ends": (
+        encoder(prefixed(0x20, 5, 4096) + b"\x64\xff\xff\xff\xff"), 0x201),
+    "static entry that there is not": (section(b"\0\0" + prefixed(0xc0, 6, 99)), 0x200),
+    "static entry beyond all numbers": (section(b"\0\0" + prefixed(0xc0, 6, 1 << 62)), 0x200),
+    "name of a static entry that there is not": (
+        section(b"\0\0" + prefixed(0x50, 4, 99) + b"\x01x"), 0x200),
+    "entry in a section that needs none": (section(b"\0\0\x80"), 0x200),
+    "entry behind the base in a section that needs none": (section(b"\0\0\x10"), 0x200),
+    "Required Insert Count beyond the table": (section(b"\xff\x80\x10\0\x80"), 0x200),
+    "negative Base": (section(b"\x02\x84\x80"), 0x200),
+    "Insert Count Increment of 0": (decoder(b"\0"), 0x202),
+    "Insert Count Increment for nothing": (decoder(prefixed(0, 6, 1000)), 0x202),
+    "Section Acknowledgment for nothing": (decoder(prefixed(0x80, 7, 400)), 0x202),
 }
 
 
@@ -405,6 +470,145 @@ def test_connection_error(httpd, name):
         how = conn.wait_end()
     assert not how.transport and how.code in codes, how
     assert serves(httpd)
+
+
+def stream_frame(stream_id, offset, data, fin=False):
+    return vint(0x0e | fin) + vint(stream_id) + vint(offset) + vint(len(data)) + data
+
+
+def connection_id(number, retire=0, cid=b"", token=b"t" * 16):
+    """NEW_CONNECTION_ID"""
+    return b"\x18" + vint(number) + vint(retire) + bytes([len(cid)]) + cid + token
+
+
+ID = b"8 bytes!"
+TLS_KEY_UPDATE, TLS_END_OF_EARLY_DATA = b"\x18\0\0\1\0", b"\x05\0\0\0"
+
+# The payload of a packet behind a request on stream 0, and the code: RFC 9000 section 20.1.
+QUIC_ERRORS = {
+    "a type that there is not": (b"\x20", 0x7),
+    "no frames": (b"", 0xa),
+    "reserved bits in the header": (b"\x01", 0xa),
+    # RFC 9000 section 19.4 wants STREAM_STATE_ERROR; ngtcp2 says PROTOCOL_VIOLATION.
+    "RESET_STREAM for a stream that only we send on": (b"\x04\x03\0\0", 0x5, 0xa),
+    "RESET_STREAM that ends before what came": (
+        stream_frame(4, 0, b"\x21\x09xxxxxxxxx") + b"\x04\x04\0\x05", 0x6),
+    "RESET_STREAM beyond the window": (b"\x04\x04\0" + vint(1 << 40), 0x3),
+    "STOP_SENDING for a stream that there is not": (b"\x05" + vint(101) + b"\0", 0x5),
+    "STOP_SENDING for a stream that only the client sends on": (b"\x05\x02\0", 0x5),
+    "CRYPTO beyond all offsets": (b"\x06" + vint((1 << 62) - 1) + b"\x02xx", 0x7, 0xd),
+    "CRYPTO far ahead": (b"\x06" + vint(1 << 20) + b"\x01x", 0xd),
+    "KeyUpdate of TLS": (b"\x06\0\x05" + TLS_KEY_UPDATE, 0x10a),
+    "EndOfEarlyData of TLS": (b"\x06\0\x04" + TLS_END_OF_EARLY_DATA, 0x10a),
+    "NEW_TOKEN": (b"\x07\x01x", 0xa),
+    "STREAM that we would open": (stream_frame(1, 0, b"x"), 0x5),
+    "STREAM that only we send on": (stream_frame(3, 0, b"x"), 0x5),
+    "STREAM above the limit": (stream_frame(4 * 150, 0, b"x"), 0x4),
+    "unidirectional STREAM above the limit": (stream_frame(2 + 4 * 50, 0, b"x"), 0x4),
+    "STREAM beyond its window": (stream_frame(4, 1 << 18, b"x"), 0x3),
+    "STREAMs beyond the connection's window": (
+        b"".join(stream_frame(4 * i, (1 << 18) - 1, b"x") for i in range(1, 6)), 0x3),
+    "STREAM beyond all offsets": (stream_frame(4, (1 << 62) - 1, b"xx"), 0x7, 0x3),
+    "STREAM with two ends": (stream_frame(4, 10, b"", True) + stream_frame(4, 20, b"", True), 0x6),
+    "STREAM beyond its end": (stream_frame(4, 10, b"", True) + stream_frame(4, 10, b"x"), 0x6),
+    "MAX_STREAM_DATA for a stream that there is not": (b"\x11" + vint(101) + b"\x01", 0x5),
+    "MAX_STREAM_DATA for a stream that we do not send on": (b"\x11\x02\x01", 0x5),
+    "MAX_STREAMS beyond all numbers": (b"\x12" + vint((1 << 60) + 1), 0x7),
+    "STREAM_DATA_BLOCKED for a stream that only we send on": (b"\x15\x03\x01", 0x5),
+    "STREAMS_BLOCKED beyond all numbers": (b"\x16" + vint((1 << 60) + 1), 0x7, 0x4),
+    "NEW_CONNECTION_ID that retires itself": (connection_id(9, 10, ID), 0x7),
+    "NEW_CONNECTION_ID of no bytes": (connection_id(9, 0, b""), 0x7),
+    "NEW_CONNECTION_ID of 21 bytes": (connection_id(9, 0, 21 * b"x"), 0x7),
+    "NEW_CONNECTION_ID with a number that has another": (connection_id(1, 0, ID), 0xa),
+    "more NEW_CONNECTION_IDs than our limit": (
+        b"".join(connection_id(i, 0, b"%08d" % i) for i in range(8, 20)), 0x9),
+    "RETIRE_CONNECTION_ID that was never given": (b"\x19" + vint(999), 0xa),
+    "HANDSHAKE_DONE from a client": (b"\x1e", 0xa),
+    "DATAGRAM": (b"\x30x", 0xa, 0x7),
+    "ACK of what was not sent": (b"\x02" + vint(1 << 20) + b"\0\0\0", 0xa),
+    "ACK of negative numbers": (b"\x02\x02\0\x01\0\x10\0", 0x7),
+}
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("name", sorted(QUIC_ERRORS))
+def test_error_of_quic(httpd, name):
+    payload, *codes = QUIC_ERRORS[name]
+    with httpd.h3() as conn:
+        assert conn.request("GET", "/small.txt").status == 200
+        conn.ping()
+        conn.send_frames(payload, first=0x58 if name.startswith("reserved") else 0x40)
+        how = conn.wait_end()
+    assert how.transport and how.code in codes, how
+    assert serves(httpd)
+
+
+def parameter(number, value):
+    return vint(number) + vint(len(value)) + value
+
+
+PARAMETERS = {
+    "original_destination_connection_id": parameter(0x00, ID),
+    "stateless_reset_token": parameter(0x02, bytes(16)),
+    "max_udp_payload_size of 1199": parameter(0x03, vint(1199)),
+    "ack_delay_exponent of 21": parameter(0x0a, vint(21)),
+    "max_ack_delay of 2^14": parameter(0x0b, vint(1 << 14)),
+    "preferred_address": parameter(0x0d, bytes(24) + b"\x08" + ID + bytes(16)),
+    "active_connection_id_limit of 1": parameter(0x0e, vint(1)),
+    "initial_source_connection_id of somebody else": parameter(0x0f, ID),
+    "retry_source_connection_id": parameter(0x10, ID),
+    "initial_max_streams_bidi beyond all numbers": parameter(0x08, vint((1 << 60) + 1)),
+    "one that is cut off": b"\x03\x08\0",
+}
+
+
+def with_parameter(parameters, replaced):
+    """The client's transport parameters with one more, in place of the one it has itself."""
+    buf, kept = Buffer(data=parameters), b""
+    while not buf.eof():
+        number = buf.pull_uint_var()
+        value = buf.pull_bytes(buf.pull_uint_var())
+        if not replaced.startswith(vint(number)):
+            kept += parameter(number, value)
+    return kept + replaced
+
+
+@pytest.mark.parametrize("name", sorted(PARAMETERS))
+def test_transport_parameter(httpd, name):
+    """RFC 9000 sections 7.3, 7.4, 18.2: TRANSPORT_PARAMETER_ERROR."""
+    with httpd.h3(connect=False) as conn:
+        genuine = conn.quic._serialize_transport_parameters
+        conn.quic._serialize_transport_parameters = lambda: with_parameter(
+            genuine(), PARAMETERS[name])
+        with pytest.raises(ConnectionEnded) as info:
+            conn.connect()
+            conn.ping()
+    assert info.value.transport and info.value.code == 0x8
+    assert serves(httpd)
+
+
+def test_no_transport_parameters(httpd):
+    """RFC 9001 section 8.2: missing_extension."""
+    with httpd.h3(connect=False) as conn:
+        genuine = conn.quic._initialize
+
+        def initialize(peer_cid):
+            genuine(peer_cid)
+            conn.quic.tls.handshake_extensions = []
+        conn.quic._initialize = initialize
+        with pytest.raises(ConnectionEnded) as info:
+            conn.connect()
+            conn.ping()
+    assert info.value.transport and info.value.code == 0x16d
+
+
+def test_an_id_is_not_retired_by_a_packet_that_uses_it(httpd):
+    """RFC 9000 section 19.16."""
+    with httpd.h3() as conn:
+        conn.ping()
+        conn.send_frames(b"\x19" + vint(conn.quic._peer_cid.sequence_number))
+        how = conn.wait_end()
+    assert how.transport and how.code == 0xa
 
 
 @pytest.mark.parametrize("setting", [0x2, 0x3, 0x4, 0x5])
@@ -421,6 +625,45 @@ def test_missing_settings(httpd):
         conn.open_uni(0, frame(GOAWAY, b"\0"))
         how = conn.wait_end()
     assert not how.transport and how.code == 0x10a
+
+
+def blocked_streams(conn, number):
+    """Requests that wait for the second entry of the dynamic table; the client's own encoder knows
+    nothing of them."""
+    conn.wait(lambda: conn.peer_settings is not None)
+    conn.encoder = types.SimpleNamespace(feed_decoder=lambda data: None)
+    streams = [conn.open_stream() for _ in range(number)]
+    for stream in streams:
+        stream.raw(frame(HEADERS, b"\x03\0" + QPACK_GET + b"\x80"))
+    conn.ping()
+    return streams
+
+
+@pytest.mark.sanitize
+def test_blocked_streams(httpd):
+    """RFC 9204 sections 2.1.2, 2.2.2.2: those that are reset meanwhile are forgotten, the others
+    are answered."""
+    with httpd.h3() as conn:
+        streams = blocked_streams(conn, 40)
+        for stream in streams[::2]:
+            stream.reset()
+        for stream in streams[1::2]:
+            stream.raw(b"", end=True)
+        conn.ping()
+        conn.send_encoder(prefixed(0x20, 5, 4096) + 2 * (prefixed(0x40, 5, 3) + b"x-a\x01b"))
+        assert [stream.finish().status for stream in streams[1::2]] == [200] * 20
+        assert all(stream.response.status is None for stream in streams[::2])
+    httpd.wait_gauges(Streams=0, Requests=0)
+
+
+@pytest.mark.sanitize
+def test_a_connection_ends_with_blocked_streams(httpd):
+    with httpd.h3() as conn:
+        for stream in blocked_streams(conn, 40)[::2]:
+            stream.reset()
+        assert httpd.gauge("Streams") > 0
+    httpd.wait_gauges(Connections=0, Streams=0, Requests=0)
+    assert serves(httpd)
 
 
 @pytest.mark.sanitize
