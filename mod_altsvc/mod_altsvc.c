@@ -33,6 +33,7 @@ typedef enum {
 /* What a connection needs; made when the first need arises, and gone with the connection. */
 typedef struct {
     const altsvc_config_t *conf; /* in frame mode: of the virtual host that SNI chose */
+    const char *host;            /* in frame mode: SNI in small letters */
     altsvc_h2_scan_t scan;
     apr_uint32_t frame; /* a frame_state_t, written by the connection's own thread */
     int has_interim_filter;
@@ -58,7 +59,7 @@ static int on_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptem
 static void on_test_config(apr_pool_t *pconf, server_rec *s);
 static int on_protocol_switch(conn_rec *c, request_rec *r, server_rec *s, const char *protocol);
 static apr_status_t frame_filter(ap_filter_t *f, apr_bucket_brigade *bb);
-static int insert_frames(conn_rec *c, const altsvc_config_t *conf, apr_bucket *next);
+static int insert_frames(conn_rec *c, const conn_ctx_t *state, apr_bucket *next);
 static int on_create_request(request_rec *r);
 static apr_status_t header_filter(ap_filter_t *f, apr_bucket_brigade *bb);
 static void on_insert_filter(request_rec *r);
@@ -130,9 +131,13 @@ static conn_ctx_t *state_of(conn_rec *c)
 
 static const char *server_name(apr_pool_t *p, conn_rec *c, server_rec *s)
 {
-    const char *name = ap_ssl_var_lookup(p, s, c, NULL, "SSL_TLS_SNI");
+    char *name = apr_pstrdup(p, ap_ssl_var_lookup(p, s, c, NULL, "SSL_TLS_SNI"));
 
-    return name && *name ? name : NULL;
+    if (!name || !*name) {
+        return NULL;
+    }
+    ap_str_tolower(name);
+    return name;
 }
 
 /*
@@ -142,19 +147,22 @@ static const char *server_name(apr_pool_t *p, conn_rec *c, server_rec *s)
 static int on_protocol_switch(conn_rec *c, request_rec *r, server_rec *s, const char *protocol)
 {
     const altsvc_config_t *conf = altsvc_config_get(s);
+    const char *host;
     conn_ctx_t *state;
 
     if (r || c->master || c->outgoing || strcmp(protocol, "h2") || !conf->frame
         || (conf->says != ALTSVC_LIST && conf->says != ALTSVC_CLEAR)) {
         return DECLINED;
     }
-    if (!server_name(c->pool, c, s)) {
+    host = server_name(c->pool, c, s);
+    if (!host) {
         ap_log_cerror(APLOG_MARK, APLOG_DEBUG, 0, c,
                       "no ALTSVC frame: the client named no server (SNI)");
         return DECLINED;
     }
     state = state_of(c);
     state->conf = conf;
+    state->host = host;
     state->frame = FRAME_COMING;
     ap_add_output_filter_handle(frame_handle, state, NULL, c);
     return DECLINED;
@@ -170,7 +178,7 @@ static apr_status_t frame_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     case ALTSVC_H2_WAITING:
         return ap_pass_brigade(f->next, bb);
     case ALTSVC_H2_FOUND:
-        frame = insert_frames(f->c, state->conf, next) ? FRAME_SENT : FRAME_NONE;
+        frame = insert_frames(f->c, state, next) ? FRAME_SENT : FRAME_NONE;
         break;
     case ALTSVC_H2_FOREIGN:
         ap_log_cerror(APLOG_MARK, APLOG_DEBUG, 0, f->c,
@@ -212,20 +220,21 @@ static int insert_frame(apr_pool_t *p, conn_rec *c, const char *origin, const ch
  * RFC 7838 section 4: the origin must be one for which the connection is authoritative. The client
  * takes that from the certificate, and so do we; the name is spelt as the client's URLs have it.
  */
-static int insert_frames(conn_rec *c, const altsvc_config_t *conf, apr_bucket *next)
+static int insert_frames(conn_rec *c, const conn_ctx_t *state, apr_bucket *next)
 {
+    const altsvc_config_t *conf = state->conf;
     int i, port = conf->server->port ? conf->server->port : c->local_addr->port;
     const char *names, *own = NULL;
-    char *host = NULL;
     apr_pool_t *p;
 
+    if (c->aborted) {
+        return 0; /* refused our certificate after ALPN: mod_http2 writes, TLS is gone */
+    }
     apr_pool_create(&p, c->pool);
     apr_pool_tag(p, "altsvc_frames");
-    host = apr_pstrdup(p, server_name(p, c, conf->server));
-    ap_str_tolower(host);
     names = certificate_names(p, c);
-    if (!altsvc_value_check_host(p, host) && altsvc_h2_covered(p, names, host)) {
-        own = altsvc_h2_origin(p, host, port);
+    if (!altsvc_value_check_host(p, state->host) && altsvc_h2_covered(p, names, state->host)) {
+        own = altsvc_h2_origin(p, state->host, port);
     }
     else {
         ap_log_cerror(APLOG_MARK, APLOG_DEBUG, 0, c,

@@ -3,6 +3,8 @@
 has the frame or the header, never both (RFC 7838 section 4)."""
 import json
 import re
+import socket
+import ssl
 
 import hpack
 import pytest
@@ -91,6 +93,20 @@ def frames_and_fields(httpd, name, path="/small.txt", **options):
 def test_one_frame_and_no_header(httpd, name, value):
     assert frames_and_fields(httpd, name) == ([(origin(httpd, name), value)], [])
     assert node(httpd, name) == ([(value, origin(httpd, name), 0)], [], [200])
+
+
+@pytest.mark.sanitize
+def test_a_client_that_refuses_the_certificate(httpd):
+    """Its alert comes after ALPN: mod_http2 writes its SETTINGS where TLS is gone already."""
+    child = httpd.child()
+    for _ in range(20):
+        context = ssl.create_default_context()      # knows nothing of our CA
+        context.set_alpn_protocols(["h2"])
+        with socket.create_connection(("127.0.0.1", httpd.port)) as sock:
+            with pytest.raises(ssl.SSLCertVerificationError):
+                context.wrap_socket(sock, server_hostname="h3.test")
+    assert frames_and_fields(httpd, "h3.test") == ([(origin(httpd, "h3.test"), SELF)], [])
+    assert httpd.child() == child
 
 
 def test_nghttp(httpd):
