@@ -11,6 +11,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+# Python 3.13 checks what RFC 5280 section 4.2.1.3 wants of a CA.
+CA_KEY_USAGE = x509.KeyUsage(
+    key_cert_sign=True, crl_sign=True, digital_signature=False, content_commitment=False,
+    key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False,
+    decipher_only=False)
+
 DEFAULT_NAMES = ("h3.test", "*.h3.test", "127.0.0.1", "127.0.0.2", "::1", "localhost")
 
 
@@ -99,10 +105,12 @@ class Authority:
                  .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
                  .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key),
                                 critical=False))
-        if not ca:
+        if subject != issuer:
             build = build.add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
                 critical=False)
+        if ca:
+            build = build.add_extension(CA_KEY_USAGE, critical=True)
         if names:
             build = build.add_extension(
                 x509.SubjectAlternativeName([_general(n) for n in names]), critical=False)
