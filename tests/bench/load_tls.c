@@ -130,7 +130,9 @@ const char *load_tls_refusal(const SSL *ssl)
 {
     long rv = SSL_get_verify_result(ssl);
 
-    return rv == X509_V_OK || SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE
+    /* X509_V_ERR_INVALID_CALL: no certificate has come yet. */
+    return rv == X509_V_OK || rv == X509_V_ERR_INVALID_CALL
+                   || SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE
                ? NULL
                : X509_verify_cert_error_string(rv);
 }
