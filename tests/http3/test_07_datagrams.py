@@ -388,6 +388,25 @@ def test_handshake_timeout(httpd):
 
 
 @pytest.mark.sanitize
+def test_two_clients_that_make_up_the_same_id(httpd):
+    """The first one's it is: what the other sends is neither answered nor mixed up with it, in the
+    handshake and after it."""
+    hello, scid = udp.client_hello_bytes()
+    dcid = os.urandom(8)
+    other = udp.initial(dcid, scid, udp.crypto_frame(hello))
+    with one(httpd) as sock, httpd.h3(connect=False, dcid=dcid) as first:
+        first.quic.connect(first.peer, time.monotonic())
+        first.flush()
+        sock.send(other)
+        first.wait(lambda: first.handshake is not None)
+        first.start_h3()
+        sock.send(other)
+        assert first.request("GET", "/small.txt").body == content.SMALL
+        assert sock.answers(0.3) == []
+        assert httpd.gauge("HalfOpen") == 0
+
+
+@pytest.mark.sanitize
 def test_a_client_hello_full_of_holes(httpd):
     """RFC 9000 sections 7.5, 21.7: every second byte, from an address that may be forged. Each hole
     is an object of the library's; there is an end to it long before the handshake timeout."""
