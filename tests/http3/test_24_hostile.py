@@ -6,6 +6,7 @@ import time
 
 import pytest
 from aioquic.buffer import encode_uint_var
+from aioquic.tls import Epoch
 
 from h3test import content, procs
 from h3test.h3conn import HEADERS, frame
@@ -199,6 +200,80 @@ def test_streams_full_of_holes(make_httpd):
         # Twice H3ConnWindowSize and 12 KiB for each of H3MaxSessionStreams.
         assert procs.kib(httpd.child(), "VmHWM") - before < 6 * 1024
     httpd.wait_log("too much kept for it")
+
+
+def acknowledgement(largest, ranges):
+    return b"\x02" + encode_uint_var(largest) + b"\0" + encode_uint_var(ranges) + b"\0" \
+        + ranges * b"\0\0"
+
+
+def path_challenges(conn, number):
+    return b"".join(b"\x1a" + os.urandom(8) for _ in range(100))
+
+
+def connection_ids(conn, number):
+    """Each retires all before it."""
+    n = encode_uint_var(8 + number)
+    return b"\x18" + n + n + b"\x08" + os.urandom(24)
+
+
+def retirements(conn, number):
+    """Of all that the server gives, as soon as it comes."""
+    spare = [have.sequence_number for have in conn.quic._peer_cid_available]
+    conn.quic._peer_cid_available.clear()
+    return b"\x01" + b"".join(b"\x19" + encode_uint_var(n) for n in spare)
+
+
+def acknowledgements(conn, number):
+    """The same numbers again and again, in as many ranges as there can be."""
+    largest = conn.quic._spaces[Epoch.ONE_RTT].expected_packet_number - 1
+    return 20 * acknowledgement(largest, min(largest // 2, 20))
+
+
+def credit_that_is_none(conn, number):
+    return b"\x10\x01" * 500
+
+
+def complaints(conn, number):
+    """DATA_BLOCKED"""
+    return b"\x14\x01" * 500
+
+
+def streams_of_nothing(conn, number):
+    return stream_frame(4 * 60, 0, b"") * 100
+
+
+def pings(conn, number):
+    return b"\x01\0\0\0"
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("flood", [
+    path_challenges, connection_ids, retirements, acknowledgements, credit_that_is_none,
+    complaints, streams_of_nothing, pings], ids=lambda f: f.__name__)
+def test_floods_of_frames(httpd, flood):
+    """RFC 9000 sections 9.3.3, 19.15, 21.9: the connection goes on or is closed; nothing is piled
+    up for it."""
+    def send(conn, number):
+        for n in range(number):
+            conn.send_frames(flood(conn, n))
+            if n % 20 == 0:
+                conn.turn(0.005)
+            if conn.ended is not None:
+                return
+
+    with httpd.h3() as conn:
+        assert conn.request("GET", "/small.txt").status == 200
+        conn.ping()
+        before = procs.kib(httpd.child(), "VmRSS")
+        send(conn, int(4000 / SLOWNESS))
+        if conn.ended is None:
+            conn.pump(0.2)
+        if conn.ended is not None:
+            assert conn.ended.frame_type is not None, "an error of QUIC"
+        if not httpd._wrapper() and "LD_PRELOAD" not in httpd._environment():
+            assert procs.kib(httpd.child(), "VmRSS") < before + 1024
+    assert httpd.fetch("3", "/small.txt").body == content.SMALL
 
 
 @pytest.fixture
