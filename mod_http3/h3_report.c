@@ -29,7 +29,6 @@ static void dump_value(void *baton, const char *name, const char *value);
 static void dump_warnings(apr_file_t *out, server_rec *main_server, apr_pool_t *p);
 static const char *udp_ports(apr_pool_t *p);
 static long sysctl_value(const char *name, apr_pool_t *p);
-static int slot_is_used(const quic_route *route, int slot);
 
 /* ---- the start ---- */
 
@@ -316,7 +315,7 @@ int h3_report_status(request_rec *r, int flags)
 
         for (slot = 0; slot < nslots; ++slot) {
             /* A child that was killed leaves its gauges as they were. */
-            if (!counters[n].is_gauge || slot_is_used(retained->route, slot)) {
+            if (!counters[n].is_gauge || quic_route_is_used(retained->route, slot)) {
                 const char *block = (const char *)&retained->stats[slot];
 
                 sum += __atomic_load_n((const apr_int64_t *)(block + counters[n].offset),
@@ -331,17 +330,4 @@ int h3_report_status(request_rec *r, int flags)
         ap_rputs("</dl>\n", r);
     }
     return OK;
-}
-
-/* A slot in use can be the owner of ids of its one epoch. */
-static int slot_is_used(const quic_route *route, int slot)
-{
-    int epoch;
-
-    for (epoch = 0; epoch < 256; ++epoch) {
-        if (!quic_route_owner_is_gone(route, (uint8_t)slot, (uint8_t)epoch)) {
-            return 1;
-        }
-    }
-    return 0;
 }

@@ -230,6 +230,11 @@ int quic_route_owner_is_gone(const quic_route *r, uint8_t slot, uint8_t epoch)
     return life >> 8 == QUIC_SLOT_FREE || (uint8_t)life != epoch;
 }
 
+int quic_route_is_used(const quic_route *r, int slot)
+{
+    return slot_state(r, slot) != QUIC_SLOT_FREE;
+}
+
 int quic_route_live(const quic_route *r)
 {
     int s, live = 0;

@@ -78,6 +78,9 @@ int quic_route_is_steered(const quic_route *r);
  */
 int quic_route_owner_is_gone(const quic_route *r, uint8_t slot, uint8_t epoch);
 
+/* Has the slot an owner, LIVE or DRAINING? */
+int quic_route_is_used(const quic_route *r, int slot);
+
 /* How many slots are LIVE: 0 means that nothing accepts QUIC now. */
 int quic_route_live(const quic_route *r);
 

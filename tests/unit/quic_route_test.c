@@ -439,6 +439,7 @@ static void test_steering(void)
     is_int(misrouted(&st, 0, 1, 50) + misrouted(&st, 2, 1, 50), 0, "their connections do");
     is_int(slot_of(&st, 0, pkt, 3), 1, "garbage does not");
     ok(!quic_route_owner_is_gone(st.r, 2, 1), "a draining owner is no dead one");
+    ok(quic_route_is_used(st.r, 2) && quic_route_is_used(st.r, 1), "its slot is used");
 
     release(&st, 2);
     for (i = 0, wrong = 0; i < 50; ++i) {
@@ -447,6 +448,7 @@ static void test_steering(void)
     }
     is_int(wrong, 0, "packets of a dead owner go to one that lives");
     ok(quic_route_owner_is_gone(st.r, 2, 1), "which may reset them");
+    ok(!quic_route_is_used(st.r, 2), "its slot is not used");
     is_int(claim(&st, getpid(), 1, &epoch[2]), 2, "the slot is taken again");
     is_int(epoch[2], 2, "with another epoch");
     ok(quic_route_owner_is_gone(st.r, 2, 1), "the old one stays gone");
