@@ -60,8 +60,8 @@ typedef struct h3_child {
     quic_env env;
 } h3_child;
 
-/* Written by hooks and signal handlers of any thread, read by the I/O thread. */
-static volatile sig_atomic_t stop_graceful, stop_now;
+/* Written by hooks and signal handlers of any thread, read by the I/O thread: atomically. */
+static int stop_graceful, stop_now;
 static h3_child *the_child; /* one per process; set before the thread starts, never freed */
 
 static void *APR_THREAD_FUNC io_thread(apr_thread_t *thread, void *data);
@@ -78,9 +78,19 @@ static uint64_t monotonic(void)
     return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
+static int is_set(const int *flag)
+{
+    return __atomic_load_n(flag, __ATOMIC_RELAXED);
+}
+
+static void set(int *flag)
+{
+    __atomic_store_n(flag, 1, __ATOMIC_RELAXED);
+}
+
 static uint64_t abort_ms(void)
 {
-    return stop_now ? ABORT_NOW_MS : ABORT_MS;
+    return is_set(&stop_now) ? ABORT_NOW_MS : ABORT_MS;
 }
 
 /* ---- slot and sockets ---- */
@@ -142,7 +152,10 @@ static void try_gro_again(h3_child *ch)
 
 static void reset_gauges(quic_stats *st)
 {
-    st->connections = st->half_open = st->streams = st->requests = 0;
+    QUIC_STATS_ADD(st, connections, -st->connections);
+    QUIC_STATS_ADD(st, half_open, -st->half_open);
+    QUIC_STATS_ADD(st, streams, -st->streams);
+    QUIC_STATS_ADD(st, requests, -st->requests);
 }
 
 /* Not before the MPM runs: other modules' child_init may still be to come. */
@@ -355,13 +368,15 @@ static void enter(h3_child *ch, child_state state)
 
 static void check_stop(h3_child *ch)
 {
-    if (!stop_now && !stop_graceful) {
+    int now = is_set(&stop_now);
+
+    if (!now && !is_set(&stop_graceful)) {
         return;
     }
     if (ch->state == CHILD_STARTING) {
         enter(ch, CHILD_ENDED);
     }
-    else if (stop_now && ch->state < CHILD_ABORTING) {
+    else if (now && ch->state < CHILD_ABORTING) {
         enter(ch, CHILD_ABORTING);
     }
     else if (ch->state == CHILD_SERVING) {
@@ -401,7 +416,7 @@ static void on_hard_stop(int sig)
     int saved = errno;
 
     (void)sig;
-    stop_now = 1;
+    set(&stop_now);
     if (the_child) {
         h3_bell_wake(&the_child->streams.bell);
     }
@@ -449,12 +464,7 @@ static apr_status_t wait_for_end(void *data)
 
 void h3_child_stopping(int graceful)
 {
-    if (graceful) {
-        stop_graceful = 1;
-    }
-    else {
-        stop_now = 1;
-    }
+    set(graceful ? &stop_graceful : &stop_now);
     if (the_child) {
         h3_bell_wake(&the_child->streams.bell);
     }
