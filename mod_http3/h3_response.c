@@ -110,14 +110,14 @@ static apr_status_t filter_out(ap_filter_t *f, apr_bucket_brigade *bb)
 
 static void meta_bucket(out_ctx *ctx, apr_bucket *e)
 {
-    if (ctx->state == OUT_ENDED) {
+    if (APR_BUCKET_IS_FLUSH(e)) {
+        h3_pipe_w_flush(ctx->pipe); /* behind EOS, too: a suspended request's EOR may be far off */
+    }
+    else if (ctx->state == OUT_ENDED) {
         return;
     }
-    if (APR_BUCKET_IS_EOS(e)) {
+    else if (APR_BUCKET_IS_EOS(e)) {
         end_of_stream(ctx);
-    }
-    else if (APR_BUCKET_IS_FLUSH(e)) {
-        h3_pipe_w_flush(ctx->pipe);
     }
     else if (AP_BUCKET_IS_EOC(e) || AP_BUCKET_IS_ERROR(e)) {
         ctx->broken = 1;

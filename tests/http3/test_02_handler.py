@@ -147,6 +147,19 @@ def test_log_line_comes_after_the_last_byte(httpd):
     assert int(line[3]) == len(answer.body) and int(line[13]) >= len(answer.body)
 
 
+@pytest.mark.sanitize
+def test_suspended_request(fresh_httpd):
+    """What its handler has flushed arrives, the end of the response too, although the request
+    ends later, on a thread of the MPM (which runs its timers when TCP wakes it)."""
+    httpd = fresh_httpd(modules=("dialup",))
+    httpd.vhost(body="Alias /modem %s\n<Location /modem>\nModemStandard V.92\n</Location>"
+                % httpd.docs).start()
+    with httpd.h3() as conn:
+        assert conn.request("GET", "/modem/small.txt").body == content.SMALL
+        until(lambda: conn.pump(0.1) or httpd.gauge("Requests") == 0, 30, "the request ends")
+    until(lambda: '"GET /modem/small.txt HTTP/3.0" 200 13 ' in httpd.access(), 10, "its line")
+
+
 def test_server_status(httpd):
     before = int(httpd.status()["Total Accesses"])
     with httpd.h3() as conn:
