@@ -205,8 +205,8 @@ def test_one_socket_with_two_connections(fresh_httpd):
     for number in range(60):
         conn, path = httpd.h3(), "/small.txt?two%d" % number
         assert conn.request("GET", path).body == content.SMALL
-        conn.ping()
-        (child,) = wait_served(httpd, path, 1)
+        # It is logged when its last byte is acknowledged.
+        (child,) = until(lambda: served_by(httpd, path) or conn.pump(0.02), 10, "it is logged")
         if conns.setdefault(child, conn) is not conn:
             conn.close()
         elif len(conns) == 2:
