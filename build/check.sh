@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Installs and builds everything, then runs all tests: make check (unit tests, symbols, style), and
-# pytest three times: the subset marked "sanitize" on a sanitizer build and under valgrind, and all
-# of it on the normal build. The last line is pytest's closing line.
+# pytest four times: the subset marked "sanitize" on a build with the address and undefined behaviour
+# sanitizers, on one with the thread sanitizer and under valgrind, and all of it on the normal build.
+# The last line is pytest's closing line.
 #
 #   sh build/check.sh                  everything
 #   sh build/check.sh --unit           make check only
 #   sh build/check.sh --sanitizers     the subset for the sanitizers only
+#   sh build/check.sh --threads        the subset for the thread sanitizer only
 #   sh build/check.sh --valgrind       the subset for valgrind only
 #   sh build/check.sh --pytest ARG...  pytest with these arguments only, on the normal build
 #
@@ -19,6 +21,7 @@ set -eu
 
 normal=$cache/obj-check
 sanitized=$cache/obj-sanitize
+threads=$cache/obj-threads
 H3TEST_ARTEFACTS=${H3TEST_ARTEFACTS:-$cache/artefacts}
 export H3TEST_ARTEFACTS
 failed=
@@ -38,6 +41,11 @@ build_normal() {
 
 build_sanitized() {
     build_tree "$sanitized" --enable-werror --enable-sanitizers \
+        ${APXS_FILE:+--with-apxs="$APXS_FILE"}
+}
+
+build_threads() {
+    build_tree "$threads" --enable-werror --enable-sanitizers=thread \
         ${APXS_FILE:+--with-apxs="$APXS_FILE"}
 }
 
@@ -68,6 +76,14 @@ run_sanitized() (
     tests_on "$sanitized" -m sanitize --timeout=400 "$@"
 )
 
+run_threads() (
+    H3TEST_RUN=tsan
+    H3TEST_PRELOAD=$(${CC:-gcc} -print-file-name=libtsan.so)
+    H3TEST_SLOWNESS=${H3TEST_SLOWNESS:-3}
+    export H3TEST_RUN H3TEST_PRELOAD H3TEST_SLOWNESS
+    tests_on "$threads" -m sanitize --timeout=400 "$@"
+)
+
 run_valgrind() (
     H3TEST_RUN=valgrind
     H3TEST_SLOWNESS=${H3TEST_SLOWNESS:-5}
@@ -90,7 +106,7 @@ unit_valgrind() {
 only=${1:-}
 [ $# = 0 ] || shift
 case $only in
-'' | --unit | --sanitizers | --valgrind | --pytest) ;;
+'' | --unit | --sanitizers | --threads | --valgrind | --pytest) ;;
 *) fail "unknown argument $only; the head of this script says which there are." ;;
 esac
 APXS_FILE=${APXS:-}
@@ -98,7 +114,8 @@ APXS_FILE=${APXS:-}
 sh "$top/build/setup.sh" --tests
 case $only in
 --sanitizers) build_sanitized ;;
-'') build_normal; build_sanitized ;;
+--threads) build_threads ;;
+'') build_normal; build_sanitized; build_threads ;;
 *) build_normal ;;
 esac
 
@@ -109,6 +126,12 @@ case $only in
 '' | --sanitizers)
     phase "unit tests with sanitizers" make_check "$sanitized"
     phase "pytest with sanitizers" run_sanitized "$@"
+    ;;
+esac
+case $only in
+'' | --threads)
+    phase "unit tests with the thread sanitizer" make_check "$threads"
+    phase "pytest with the thread sanitizer" run_threads "$@"
     ;;
 esac
 case $only in

@@ -32,9 +32,13 @@ AS_IF([test "$enable_werror" = yes], [H3_CFLAGS="$H3_CFLAGS -Werror"])
 # -fPIC also for the unit tests, which link the modules' own objects.
 H3_CFLAGS="$H3_CFLAGS -fPIC -fno-strict-aliasing -fstack-protector-strong"
 H3_HARDEN_LDFLAGS="-Wl,-z,relro -Wl,-z,now"
-AS_IF([test "$enable_sanitizers" = yes],
+AS_CASE([$enable_sanitizers],
+    [yes],
     [H3_CFLAGS="$H3_CFLAGS -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
      H3_HARDEN_LDFLAGS="$H3_HARDEN_LDFLAGS -fsanitize=address,undefined"],
+    [thread],
+    [H3_CFLAGS="$H3_CFLAGS -fsanitize=thread -fno-omit-frame-pointer"
+     H3_HARDEN_LDFLAGS="$H3_HARDEN_LDFLAGS -fsanitize=thread"],
     [H3_CPPFLAGS="$H3_CPPFLAGS -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2"])
 # -z nodelete: httpd unloads modules at a restart, BoringSSL's thread keys would point into nothing.
 # -Bsymbolic and the version script: mod_ssl brings OpenSSL's symbols of the same names into the

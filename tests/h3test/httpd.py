@@ -45,10 +45,10 @@ def module_under_test(variable):
 
 
 def run_mode():
-    """'', 'asan' or 'valgrind': how httpd is run, from H3TEST_RUN."""
+    """'', 'asan', 'tsan' or 'valgrind': how httpd is run, from H3TEST_RUN."""
     mode = os.environ.get("H3TEST_RUN", "")
-    if mode not in ("", "asan", "valgrind"):
-        raise HttpdError("H3TEST_RUN is asan, valgrind or nothing, not %r" % mode)
+    if mode not in ("", "asan", "tsan", "valgrind"):
+        raise HttpdError("H3TEST_RUN is asan, tsan, valgrind or nothing, not %r" % mode)
     return mode
 
 
@@ -214,11 +214,16 @@ DirectoryIndex index.html
 
     def _environment(self):
         env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C"}
-        if run_mode() == "asan":
+        if run_mode() in ("asan", "tsan"):
             preload = os.environ.get("H3TEST_PRELOAD")
             if not preload:
-                raise HttpdError("H3TEST_RUN=asan needs H3TEST_PRELOAD, the sanitizer's runtime")
+                raise HttpdError("H3TEST_RUN=%s needs H3TEST_PRELOAD, the sanitizer's runtime"
+                                 % run_mode())
             env["LD_PRELOAD"] = preload
+            # httpd and APR are as they are: what they do among themselves is not looked at. A
+            # worker that is stuck at the end of its child is left behind on purpose.
+            env["TSAN_OPTIONS"] = "ignore_noninstrumented_modules=1:report_thread_leaks=0:" \
+                "report_signal_unsafe=0:log_path=%s/tsan" % self.reports
             # httpd's own pools live until exit and are no leak; what the module leaks while it
             # runs is found by the memory tests.
             env["ASAN_OPTIONS"] = "detect_leaks=0:abort_on_error=1:disable_coredump=1:" \

@@ -290,13 +290,23 @@ static void *writer(void *arg)
     return NULL;
 }
 
+static size_t bytes_held(h3_pipe *p)
+{
+    size_t held;
+
+    pthread_mutex_lock(&p->lock);
+    held = p->out_len;
+    pthread_mutex_unlock(&p->lock);
+    return held;
+}
+
 static void bulk_out(void)
 {
     h3_pipe p;
     h3_pipe_news news = { 0 };
     pthread_t thread;
     void *failed;
-    size_t got = 0, most = 0;
+    size_t got = 0, most = 0, held;
 
     h3_pipe_init(&p, &bell, NULL, LIMIT, STEP);
     pthread_create(&thread, NULL, writer, &p);
@@ -313,8 +323,9 @@ static void bulk_out(void)
 
             news.pieces = piece->next;
             got += piece->chunk->len;
-            if (p.out_len > most) {
-                most = p.out_len;
+            held = bytes_held(&p);
+            if (held > most) {
+                most = held;
             }
             h3_pipe_io_acked(&p, piece->chunk->len);
             h3_piece_destroy(piece);
