@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Installs and builds everything, then runs all tests: make check (unit tests, symbols, style), and
-# pytest four times: the subset marked "sanitize" on a build with the address and undefined behaviour
-# sanitizers, on one with the thread sanitizer and under valgrind, and all of it on the normal build.
-# The last line is pytest's closing line.
+# pytest four times: the subset marked "sanitize" on a build with the address and undefined
+# behaviour sanitizers, on one with the thread sanitizer and under valgrind, and all of it on the
+# normal build. The last line is pytest's closing line.
 #
 #   sh build/check.sh                  everything
 #   sh build/check.sh --unit           make check only
