@@ -157,8 +157,7 @@ static const char *read_authority(reader_t *in, altsvc_alt_t *alt)
         return apr_psprintf(in->pool, "%s has no port: it must read \":port\" or \"host:port\"",
                             quote(in->pool, text, strlen(text)));
     }
-    /* Not apr_pstrmemdup: it is declared to give no byte of an empty string, not even its NUL. */
-    alt->host = apr_pstrndup(in->pool, text, colon - text);
+    alt->host = apr_pstrmemdup(in->pool, text, colon - text);
     if (*alt->host) {
         mistake = altsvc_value_check_host(in->pool, alt->host);
         if (mistake) {

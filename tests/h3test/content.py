@@ -97,6 +97,9 @@ def build(root):
           "#!/bin/sh\necho 'Content-Type: text/plain'; echo\necho \"$SERVER_PROTOCOL\"\n", 0o755)
     # www-data reads it: basic auth is checked by the children.
     write(os.path.join(root, "htpasswd"), htpasswd_line())
+    # So are folders: with MultiViews theirs is part of the ETag.
+    for folder, _, _ in os.walk(docs):
+        os.utime(folder, (MTIME, MTIME))
     return docs
 
 

@@ -37,10 +37,11 @@ static void lengths(void)
 {
     const char crlf[] = "HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody\r\n\r\n";
     const char lf[] = "HTTP/1.1 200 OK\nA: b\n\nbody\n\n";
+    const char mixed[] = "HTTP/1.1 200 OK\r\nA: b\n\nC: d\r\n";
 
     lengths_of(crlf, strlen("HTTP/1.1 200 OK\r\nA: b\r\n\r\n"));
     lengths_of(lf, strlen("HTTP/1.1 200 OK\nA: b\n\n"));
-    is_int(h3_response_head_len("HTTP/1.1 200 OK\r\nA: b\n\nC: d\r\n", 31, 0), 0,
+    is_int(h3_response_head_len(mixed, strlen(mixed), 0), 0,
            "a lone LF ends nothing where the first line ends by CR LF");
 }
 
