@@ -72,7 +72,7 @@ void h3_config_each(const server_rec *s, const server_rec *other, apr_pool_t *p,
  * whenever the layout of anything below changes, also of what is pointed to: another mod_http3.so
  * may be loaded at a restart, and finds what this one has left.
  */
-#define H3_RETAINED_LAYOUT "mod_http3 layout 1"
+#define H3_RETAINED_LAYOUT "mod_http3 layout 2"
 typedef struct h3_retained {
     char layout[32];   /* stays the first member */
     quic_route *route; /* NULL until the first socket is opened */
