@@ -468,6 +468,8 @@ apr_status_t quic_tls_ticket_keys_load(quic_tls_ticket_keys *keys, const char *f
     /* Keys of its own: what TLS over TCP sealed with this file must not even open here. */
     if (!HKDF(derived, sizeof(derived), EVP_sha256(), data + 16, len - 16, data, 16,
               (const uint8_t *)info, sizeof(info) - 1)) {
+        OPENSSL_cleanse(data, sizeof(data));
+        *whose_fault = apr_psprintf(pool, "SSLSessionTicketKeyFile %s: out of memory", file);
         return APR_ENOMEM;
     }
     memset(keys, 0, sizeof(*keys));
