@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A private stock httpd: its configuration, its life, and what can be seen of it from outside."""
 import ctypes
+import functools
 import glob
 import os
 import re
@@ -10,6 +11,8 @@ import socket
 import subprocess
 import tempfile
 import time
+
+import pytest
 
 from . import content, ports, procs
 from .h1 import H1Conn
@@ -25,6 +28,8 @@ MODULES = ("authz_core authz_host authz_user authn_core authn_file auth_basic ac
            "allowmethods autoindex deflate dir env expires filter headers include mime negotiation "
            "proxy proxy_http reqtimeout rewrite setenvif socache_shmcb ssl status unique_id http2"
            ).split()
+# What Debian's httpd has built in; another has them as modules, or others built in.
+BASIC = "log_config logio unixd version watchdog".split()
 
 TROUBLE = re.compile(
     r"exit signal|AddressSanitizer|LeakSanitizer|UndefinedBehavior|runtime error:|"
@@ -49,6 +54,32 @@ def module_under_test(variable):
     return path
 
 
+@functools.lru_cache(maxsize=None)
+def built_in():
+    """The modules that the binary itself holds: "unixd", "mpm_event"."""
+    lines = subprocess.run([BINARY, "-l"], stdout=subprocess.PIPE, check=True, timeout=30,
+                           encoding="ascii").stdout.split()
+    return {re.sub(r"^(event|worker|prefork)$", r"mpm_\1", re.sub(r"^mod_", "", line[:-2]))
+            for line in lines if line.endswith(".c")}
+
+
+def has_module(name):
+    return name in built_in() or os.path.exists("%s/mod_%s.so" % (MODULE_DIR, name))
+
+
+def _load_line(name):
+    return "" if name in built_in() else "LoadModule %s_module %s/mod_%s.so\n" % (
+        name, MODULE_DIR, name)
+
+
+def _need_choice(mpm, without):
+    """A test that wants another MPM, or not a module, than httpd has built in cannot be run."""
+    fixed = [m for m in built_in() if m.startswith("mpm_") and m != "mpm_" + mpm]
+    fixed += [m for m in without if m in built_in()]
+    if fixed:
+        pytest.skip("this httpd has built in: %s" % " ".join(fixed))
+
+
 def run_mode():
     """'', 'asan', 'tsan' or 'valgrind': how httpd is run, from H3TEST_RUN."""
     mode = os.environ.get("H3TEST_RUN", "")
@@ -71,6 +102,7 @@ class Httpd:
                  without=(), protocols="h3 h2 http/1.1", log_level="info",
                  mpm_text=None, order="before", env=None, site=True, address="*", timeout=20,
                  listen=True):
+        _need_choice(mpm, [*without] if ssl else [*without, "ssl"])
         self.ca, self.mpm, self.protocols, self.address = ca, mpm, protocols, address
         self.root = tempfile.mkdtemp(prefix="h3test-", dir=os.environ.get("H3TEST_TMP", "/var/tmp"))
         os.chmod(self.root, 0o755)
@@ -89,7 +121,8 @@ class Httpd:
         self.port, self.clear_port = ports.free_port(), ports.free_port()
         self.env = dict(env or {})
         self.timeout, self.log_level, self.listen = timeout, log_level, listen
-        self._modules = [m for m in MODULES if m not in without and (ssl or m != "ssl")]
+        self._modules = [m for m in BASIC if has_module(m)]
+        self._modules += [m for m in MODULES if m not in without and (ssl or m != "ssl")]
         self._modules += [m for m in modules if m not in self._modules]
         self._modules.append("cgi" if mpm == "prefork" else "cgid")
         self._own = ([("http3", "HTTP3_MODULE")] if http3 else []) + \
@@ -138,8 +171,7 @@ class Httpd:
     def _load(self):
         own = "".join("LoadModule %s_module %s\n" % (name, module_under_test(variable))
                       for name, variable in self._own)
-        stock = "".join("LoadModule %s_module %s/mod_%s.so\n" % (m, MODULE_DIR, m)
-                        for m in ["mpm_" + self.mpm] + self._modules)
+        stock = "".join(_load_line(m) for m in ["mpm_" + self.mpm] + self._modules)
         return stock + own if self.order == "after" else own + stock
 
     def _mpm(self):
@@ -407,8 +439,8 @@ DirectoryIndex index.html
     def children(self):
         """The pids of the children that serve (cgid's daemon is single-threaded and left out)."""
         if self.mpm == "prefork":
-            return [p for p in procs.children(self.parent) if "apache2" in
-                    procs.status(p).get("Name", "")]
+            return [p for p in procs.children(self.parent)
+                    if procs.status(p).get("Name", "").strip() == os.path.basename(BINARY)]
         return [p for p in procs.children(self.parent) if procs.threads(p) > 2]
 
     def child(self):

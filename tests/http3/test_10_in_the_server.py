@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from h3test import content, procs
-from h3test.httpd import module_under_test
+from h3test.httpd import has_module, module_under_test
 from h3test.wait import SLOWNESS, until
 
 RESTARTS = 20
@@ -60,9 +60,10 @@ def test_with_many_other_modules(fresh_httpd):
     """Modules that look into every connection and request."""
     httpd = fresh_httpd(modules=["dumpio", "log_forensic", "remoteip", "ratelimit", "buffer",
                                  "request", "session", "session_cookie", "sed", "substitute",
-                                 "usertrack", "brotli", "http2", "proxy_http2", "lua", "log_debug",
+                                 "usertrack", "brotli", "http2", "proxy_http2", "log_debug",
                                  "dav", "dav_fs", "cache", "cache_disk", "allowmethods",
-                                 "authz_groupfile", "info", "actions", "vhost_alias"])
+                                 "authz_groupfile", "info", "actions", "vhost_alias",
+                                 *(m for m in ["lua"] if has_module(m))])
     httpd.add("DumpIOInput On\nDumpIOOutput On\nForensicLog %s\nDAVLockDB %s\n"
               "RemoteIPHeader X-Client-IP\nRemoteIPInternalProxy 127.0.0.1" % (
                   httpd.path("logs", "forensic"), httpd.path("run", "davlock")))
