@@ -101,7 +101,7 @@ class Authority:
         build = (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer)
                  .public_key(public_key).serial_number(x509.random_serial_number())
                  .not_valid_before(now - datetime.timedelta(hours=1))
-                 .not_valid_after(now + datetime.timedelta(days=days))
+                 .not_valid_after(now + datetime.timedelta(days=days, hours=12))
                  .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
                  .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key),
                                 critical=False))

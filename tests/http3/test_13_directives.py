@@ -69,6 +69,13 @@ def httpd(make_httpd):
     return httpd.start()
 
 
+def as_over_tcp(name, value):
+    """mod_ssl of older httpd (2.4.63 is one) has SSL_SERVER_V_REMAIN a day too long."""
+    if name == "SSL_SERVER_V_REMAIN":
+        return value, re.sub(r"\d+", lambda days: str(int(days.group()) - 1), value)
+    return (value,)
+
+
 def test_values_are_those_of_tcp(httpd):
     over_tcp = httpd.fetch("1.1", "/d/values/", tls13=True)
     over_quic = httpd.fetch("3", "/d/values/")
@@ -76,9 +83,10 @@ def test_values_are_those_of_tcp(httpd):
     for kind in "vfs":
         for number, name in enumerate(SAME):
             field = "x-%s%d" % (kind, number)
-            assert over_quic.get(field) == over_tcp.get(field), (kind, name)
+            assert over_quic.get(field) in as_over_tcp(name, over_tcp.get(field)), (kind, name)
     assert over_quic.get("x-v0") == "[on]" and over_quic.get("x-v1") == "[TLSv1.3]"
     assert over_quic.get("x-v%d" % SAME.index("SSL_CLIENT_VERIFY")) == "[NONE]"
+    assert over_quic.get("x-v%d" % SAME.index("SSL_SERVER_V_REMAIN")) == "[30]"
 
 
 @pytest.mark.sanitize
