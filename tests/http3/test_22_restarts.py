@@ -200,6 +200,25 @@ def test_requests_that_outlive_the_timeout_are_cut(fresh_httpd):
 
 # -- stops
 
+@pytest.fixture
+def own_stop(fresh_httpd, httpd):
+    """Seconds that this httpd takes to stop without the modules under test.
+
+    Worker before httpd 2.4.62 cannot wake its listener: 5 s, and "still did not exit"."""
+    plain = fresh_httpd(mpm=httpd.mpm, http3=False, protocols="http/1.1", site=False)
+    plain.vhost("h3.test").start()
+    began = time.monotonic()
+    os.kill(plain.parent, signal.SIGTERM)
+    plain.wait_stopped(20)
+    return time.monotonic() - began
+
+
+def check_killed_nobody(httpd, own):
+    """httpd had to hurry no child, unless it does that by itself."""
+    if own < bound(3):
+        assert "still did not exit" not in httpd.log()
+
+
 @pytest.mark.sanitize
 def test_graceful_stop(httpd):
     """Runs what it has begun, takes nothing new, and ends."""
@@ -243,7 +262,7 @@ def in_flight(httpd):
 
 
 @pytest.mark.sanitize
-def test_stop_with_requests_in_flight(httpd):
+def test_stop_with_requests_in_flight(httpd, own_stop):
     """SIGTERM: the clients are told, and nobody has to kill a child."""
     content.sparse(httpd.path("htdocs", "long.bin"), 1 << 30)
     conns = [in_flight(httpd) for _ in range(3)]
@@ -251,17 +270,17 @@ def test_stop_with_requests_in_flight(httpd):
     began = time.monotonic()
     os.kill(httpd.parent, signal.SIGTERM)
     pump_all(conns, lambda: all(conn.ended for conn in conns), 5)
-    httpd.wait_stopped(5)
-    assert time.monotonic() - began < bound(5)
+    httpd.wait_stopped(5 + own_stop)
+    assert time.monotonic() - began < bound(5) + own_stop
     assert not any(procs.is_alive(child) for child in children)
-    assert "still did not exit" not in httpd.log()
+    check_killed_nobody(httpd, own_stop)
     for conn in conns:
         assert conn.ended.error_code == H3_NO_ERROR and conn.ended.frame_type is None
         assert not any(stream.ended for stream in conn.streams.values())
         conn.abandon()
 
 
-def test_stop_in_the_middle_of_a_drain(httpd):
+def test_stop_in_the_middle_of_a_drain(httpd, own_stop):
     """SIGTERM ends a graceful stop that still waits; httpd passes it on to a child within 3.4 s."""
     content.sparse(httpd.path("htdocs", "long.bin"), 1 << 30)
     conn, parent = in_flight(httpd), httpd.parent
@@ -269,21 +288,21 @@ def test_stop_in_the_middle_of_a_drain(httpd):
     conn.wait(lambda: conn.goaway is not None)
     began = time.monotonic()
     os.kill(parent, signal.SIGTERM)
-    assert conn.wait_end(5).code == H3_NO_ERROR
-    httpd.wait_stopped(5)
-    assert time.monotonic() - began < bound(5)
+    assert conn.wait_end(5 + own_stop).code == H3_NO_ERROR
+    httpd.wait_stopped(5 + own_stop)
+    assert time.monotonic() - began < bound(5) + own_stop
     conn.abandon()
 
 
-def test_ungraceful_restart_with_requests_in_flight(httpd):
+def test_ungraceful_restart_with_requests_in_flight(httpd, own_stop):
     content.sparse(httpd.path("htdocs", "long.bin"), 1 << 30)
     conn, old = in_flight(httpd), httpd.child()
     os.kill(httpd.parent, signal.SIGHUP)
     assert conn.wait_end(5).code == H3_NO_ERROR
     conn.abandon()
-    until(lambda: not procs.is_alive(old), 5, "the old child has ended")
+    until(lambda: not procs.is_alive(old), 5 + own_stop, "the old child has ended")
     assert httpd.fetch("3", "/small.txt").body == content.SMALL
-    assert "still did not exit" not in httpd.log()
+    check_killed_nobody(httpd, own_stop)
 
 
 # -- the end of single children
