@@ -195,8 +195,9 @@ class Server:
 
     def write_config(self):
         o = self.o
-        names = ["mpm_event", "authz_core", "alias", "dir", "env", "mime", "setenvif",
-                 "socache_shmcb", "ssl", "http2"]
+        # Debian's httpd has some of them built in, and no file for those.
+        names = ["mpm_event", "unixd", "log_config", "authz_core", "alias", "dir", "env", "mime",
+                 "setenvif", "socache_shmcb", "ssl", "http2"]
         load = []
         for name in names:
             path = os.path.join(self.modules, "mod_%s.so" % name)
