@@ -33,7 +33,7 @@ typedef enum {
 /* What a connection needs; made when the first need arises, and gone with the connection. */
 typedef struct {
     const altsvc_config_t *conf; /* in frame mode: of the virtual host that SNI chose */
-    const char *host;            /* in frame mode: SNI in small letters */
+    const char *host;            /* of an HTTP/2 connection: SNI in small letters */
     altsvc_h2_scan_t scan;
     apr_uint32_t frame; /* a frame_state_t, written by the connection's own thread */
     int has_interim_filter;
@@ -147,22 +147,22 @@ static const char *server_name(apr_pool_t *p, conn_rec *c, server_rec *s)
 static int on_protocol_switch(conn_rec *c, request_rec *r, server_rec *s, const char *protocol)
 {
     const altsvc_config_t *conf = altsvc_config_get(s);
-    const char *host;
     conn_ctx_t *state;
 
-    if (r || c->master || c->outgoing || strcmp(protocol, "h2") || !conf->frame
-        || (conf->says != ALTSVC_LIST && conf->says != ALTSVC_CLEAR)) {
+    if (c->master || c->outgoing || strcmp(protocol, "h2")) {
         return DECLINED;
     }
-    host = server_name(c->pool, c, s);
-    if (!host) {
+    state = state_of(c);
+    state->host = server_name(c->pool, c, s);
+    if (r || !conf->frame || (conf->says != ALTSVC_LIST && conf->says != ALTSVC_CLEAR)) {
+        return DECLINED;
+    }
+    if (!state->host) {
         ap_log_cerror(APLOG_MARK, APLOG_DEBUG, 0, c,
                       "no ALTSVC frame: the client named no server (SNI)");
         return DECLINED;
     }
-    state = state_of(c);
     state->conf = conf;
-    state->host = host;
     state->frame = FRAME_COMING;
     ap_add_output_filter_handle(frame_handle, state, NULL, c);
     return DECLINED;
@@ -283,6 +283,22 @@ static int match_vhost(void *search_, conn_rec *c, server_rec *s)
 }
 
 /*
+ * SNI. A request of HTTP/2 runs beside its connection, whose own thread throws TLS away when a
+ * record is broken: there it is the name that was kept.
+ */
+static const char *called_name(const request_rec *r)
+{
+    conn_rec *c = connection_of(r);
+    const conn_ctx_t *state;
+
+    if (strcmp(ap_get_protocol(c), "h2")) {
+        return server_name(r->pool, c, r->server);
+    }
+    state = ap_get_module_config(c->conn_config, &altsvc_module);
+    return state ? state->host : NULL;
+}
+
+/*
  * A request that was refused before its Host was read has the address's first virtual host; what it
  * would advertise is for the name that the client called.
  */
@@ -292,7 +308,7 @@ static const altsvc_config_t *config_of(request_rec *r)
     vhost_search_t search = { NULL, r->server };
 
     if (!r->hostname) {
-        search.host = server_name(r->pool, c, r->server);
+        search.host = called_name(r);
         if (search.host) {
             ap_vhost_iterate_given_conn(c, match_vhost, &search);
         }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Header mode: which responses carry one Alt-Svc field, whose it is, and which carry none."""
+import contextlib
 import os
 import socket
 import threading
@@ -12,6 +13,7 @@ VERSIONS = ("1.1", "2", "3")
 OURS = 'h3=":8443"; ma=600'
 ADMIN = 'h2="admin.h3.test:443"; ma=5'
 BACKEND = 'h3=":1"; ma=7'
+NO_HOST = "h3.test:99999999"    # no port is so high: such a request is refused, and has no host
 
 
 class RawBackend:
@@ -237,6 +239,28 @@ def test_an_early_error_speaks_for_the_name_that_was_called(httpd):
         conn.raw(b"garbage\r\n\r\n")
         response = conn.read_response()
     assert (response.status, fields_of(response)) == (400, [])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name, values", [("off.h3.test", []), ("h3.test", [OURS])])
+def test_a_name_that_cannot_be_speaks_for_the_name_that_was_called(httpd, version, name, values):
+    response = httpd.fetch(version, "/file.txt", authority=NO_HOST, sni=name)
+    assert (response.status, fields_of(response)) == (400, values)
+
+
+@pytest.mark.sanitize
+def test_a_broken_record_under_refused_requests(httpd):
+    """They run beside the connection, which throws its TLS away: nobody else may look into it."""
+    child = httpd.child()
+    for _ in range(200):
+        with httpd.h2() as conn, contextlib.suppress(OSError):
+            for _ in range(50):
+                conn.open(authority=NO_HOST)
+            os.write(conn.sock.fileno(), b"\x17\x03\x03\x00\x30" + bytes(48))
+            while conn.sock.recv(65536):
+                """Whatever it says before it goes."""
+    assert fields_of(httpd.fetch("2", "/file.txt")) == [OURS]
+    assert httpd.child() == child and not httpd.trouble()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
