@@ -875,7 +875,7 @@ static uint64_t patience(const h3_session *ss)
     return (uint64_t)ss->conf->server->timeout * 1000;
 }
 
-/* The client has let Timeout pass without the whole of its head, or a byte of our response taken. */
+/* The client has let Timeout pass without the whole of its head, or a byte of our answer taken. */
 static void give_up(h3_session *ss, h3_stream *s, uint64_t error)
 {
     QUIC_CONN_LOG(ss->conn, APLOG_INFO, "stream %" APR_INT64_T_FMT ": timeout", (apr_int64_t)s->id);
