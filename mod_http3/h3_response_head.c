@@ -10,6 +10,8 @@ static const char *add_line(h3_head *h, const char *line, size_t len);
 static int is_token(char *s, size_t len);
 static int is_field_content(const char *s, size_t len);
 static int is_hop_by_hop(const char *name, size_t len);
+static int is_named(const char *name, size_t len, const char *wanted);
+static int is_length(const h3_head *h, const char *value, size_t len);
 
 size_t h3_response_head_len(const char *text, size_t len, size_t seen)
 {
@@ -106,9 +108,7 @@ static const char *add_line(h3_head *h, const char *line, size_t len)
     if (is_hop_by_hop(line, name_len)) {
         return NULL;
     }
-    /* RFC 9110 section 8.6: none with 1xx and 204. */
-    if ((h->status < 200 || h->status == 204) && name_len == 14
-        && strncasecmp(line, "content-length", 14) == 0) {
+    if (is_named(line, name_len, "content-length") && !is_length(h, value, (size_t)(end - value))) {
         return NULL;
     }
     if (h3_head_add(h, line, name_len, value, (size_t)(end - value)) < 0) {
@@ -169,4 +169,30 @@ static int is_hop_by_hop(const char *name, size_t len)
         }
     }
     return 0;
+}
+
+static int is_named(const char *name, size_t len, const char *wanted)
+{
+    return len == strlen(wanted) && strncasecmp(name, wanted, len) == 0;
+}
+
+/*
+ * RFC 9110 section 8.6: digits, and none with 1xx and 204. mod_proxy leaves a backend's field of a
+ * 1xx in the final head. The end of the stream says where the body ends; a length that is none
+ * would make the whole response malformed (RFC 9114 section 4.1.2).
+ */
+static int is_length(const h3_head *h, const char *value, size_t len)
+{
+    size_t i;
+
+    for (i = 0; i < len && value[i] >= '0' && value[i] <= '9'; i++) {}
+    if (len == 0 || len > 18 || i < len || h->status < 200 || h->status == 204) {
+        return 0;
+    }
+    for (i = 0; i < h->nfields; i++) {
+        if (is_named(h3_field_name(h, &h->fields[i]), h->fields[i].name_len, "content-length")) {
+            return 0; /* the first is what the body is held to */
+        }
+    }
+    return 1;
 }

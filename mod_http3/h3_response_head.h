@@ -20,8 +20,8 @@ size_t h3_response_head_len(const char *text, size_t len, size_t seen);
 
 /*
  * A head of exactly `len` bytes. Names become lower case; fields that are of one
- * connection are left out (RFC 9114 section 4.2), and Content-Length where the status forbids it
- * (RFC 9110 section 8.6). Complete. NULL with *error
+ * connection are left out (RFC 9114 section 4.2), and Content-Length where the status forbids it,
+ * where it is no number, and behind the first (RFC 9110 section 8.6). Complete. NULL with *error
  * set to a sentence: no such head, or no memory.
  */
 h3_head *h3_response_head_parse(const char *text, size_t len, const char **error);
