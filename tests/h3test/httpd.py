@@ -98,10 +98,11 @@ class Httpd:
     port is the TLS port (TCP and UDP), clear_port the one for clear text, which also has
     /server-status."""
 
-    def __init__(self, ca, *, mpm="event", http3=True, altsvc=False, ssl=True, modules=(),
+    def __init__(self, ca, *, mpm=None, http3=True, altsvc=False, ssl=True, modules=(),
                  without=(), protocols="h3 h2 http/1.1", log_level="info",
                  mpm_text=None, order="before", env=None, site=True, address="*", timeout=20,
                  listen=True):
+        mpm = mpm or ([m[4:] for m in built_in() if m.startswith("mpm_")] or ["event"])[0]
         _need_choice(mpm, [*without] if ssl else [*without, "ssl"])
         self.ca, self.mpm, self.protocols, self.address = ca, mpm, protocols, address
         self.root = tempfile.mkdtemp(prefix="h3test-", dir=os.environ.get("H3TEST_TMP", "/var/tmp"))
