@@ -78,7 +78,7 @@ BODY = """
     Redirect permanent /old https://h3.test/new
     Redirect temp /moved https://h3.test/new
     Redirect gone /gone
-    ProxyPass /raw/ http://127.0.0.1:{raw}/
+    ProxyPass /raw/ http://127.0.0.1:{raw}/ disablereuse=on
     ProxyPass /nobody/ http://127.0.0.1:1/
     <Directory {docs}/ssi>
         Options +Includes
