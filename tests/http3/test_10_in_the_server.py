@@ -39,7 +39,8 @@ def test_order_of_loading(fresh_httpd, order):
                   "one Alt-Svc")
         httpd.graceful()
     httpd.restart()
-    assert httpd.fetch("3", "/cgi-bin/env.cgi").status == 200
+    # mod_cgid answers 503 for a moment, while its daemon is another.
+    until(lambda: httpd.fetch("3", "/cgi-bin/env.cgi").status == 200, 10, "a CGI script runs")
     assert httpd.fetch("2", "/small.txt").body == content.SMALL
 
 
