@@ -56,15 +56,15 @@ fetch() (
         apt-get source --download-only --only-source "$package=$version" &&
         dpkg-source --no-check -x ./*.dsc ../tree
 )
-# apt-get drops its privileges for downloads and must be able to write there.
+# As root apt-get downloads as _apt, if that may write there, else as root (a rootless container).
 if [ "$(id -u)" = 0 ] && getent passwd _apt >/dev/null; then
-    chown _apt "$work/source" 2>/dev/null || true
+    chown _apt "$work/source" || say "apt downloads as root"
 fi
 run "getting the source of BoringSSL $version" fetch
 run "configuring BoringSSL" cmake -S "$top/build/boringssl" -B "$work/build" \
     -DBORINGSSL_SOURCE="$work/tree" -DCMAKE_C_COMPILER="${CC:-cc}" \
     -DCMAKE_CXX_COMPILER="${CXX:-c++}"
-run "building BoringSSL (a minute or two)" cmake --build "$work/build" --parallel "$(jobs)"
+run "building BoringSSL (a minute or two)" cmake --build "$work/build" --parallel "$(nproc)"
 
 rm -rf "$out"
 mkdir -p "$work/out"

@@ -114,8 +114,10 @@ listen_lines() {
         case $addr in
         '*') echo "Listen $DEMO_PORT https" ;;
         *:*)
-            # A container often has no IPv6.
-            ! grep -q . /proc/net/if_inet6 2>/dev/null || echo "Listen [$addr]:$DEMO_PORT https" ;;
+            # A container often has no IPv6: the file is empty, or not there.
+            if [ -e /proc/net/if_inet6 ] && grep -q . /proc/net/if_inet6; then
+                echo "Listen [$addr]:$DEMO_PORT https"
+            fi ;;
         *) echo "Listen $addr:$DEMO_PORT https" ;;
         esac
     done
@@ -169,7 +171,7 @@ httpd() {
 
 explain_failure() {
     cat "$DEMO_DIR/run/start.log" >&2
-    tail -n 20 "$DEMO_DIR/logs/error_log" 2>/dev/null >&2 || true
+    [ ! -e "$DEMO_DIR/logs/error_log" ] || tail -n 20 "$DEMO_DIR/logs/error_log" >&2
     if grep -qs 'Address already in use' "$DEMO_DIR/run/start.log" "$DEMO_DIR/logs/error_log"; then
         fail "Port $DEMO_PORT or $((DEMO_PORT + 1)) is taken by another program: choose another," \
              "for example DEMO_PORT=9443 sh build/demo.sh"
@@ -288,7 +290,7 @@ print_env() {
         eval "value=\$$variable"
         printf "%s='%s'\n" "$variable" "$value"
     done
-    printf "DEMO_PID='%s'\n" "$(running_pid || true)"
+    printf "DEMO_PID='%s'\n" "$(running_pid)"
     [ ! -e "$DEMO_DIR/tls/server.crt" ] || printf "DEMO_SPKI='%s'\n" "$(spki_hash)"
 }
 

@@ -29,10 +29,6 @@ run() {
     fi
 }
 
-jobs() {
-    nproc 2>/dev/null || echo 1
-}
-
 bootstrap() {
     for input in configure.ac build/m4/*.m4 Makefile.am */Makefile.am; do
         if [ ! configure -nt "$input" ]; then
@@ -65,7 +61,7 @@ build_tree() (
         run "making $dir clean" make clean
         echo "$wanted" >.configured
     fi
-    run "make in $dir" make -j"$(jobs)"
+    run "make in $dir" make -j"$(nproc)"
 )
 
 # The environment in which the tests and the demo find what build_tree made in DIR.
