@@ -237,7 +237,7 @@ static const char *add_origin(cmd_parms *cmd, void *dir, const char *arg)
     const char *mistake = NULL, *colon = strchr(arg, ':');
 
     if (colon && !strchr(colon + 1, ':')) {
-        origin.host = apr_pstrmemdup(cmd->pool, arg, colon - arg);
+        origin.host = apr_pstrndup(cmd->pool, arg, colon - arg);
         mistake = altsvc_value_number(cmd->pool, "the port", colon + 1, 1, 65535, &origin.port);
     }
     if (!mistake) {
@@ -355,7 +355,6 @@ static void warn_silent(const altsvc_config_t *conf, const altsvc_config_t *base
 }
 
 /* One line for each directive, not for each virtual host that inherits it. */
-
 static void warn_server(const altsvc_config_t *conf, const altsvc_config_t *base)
 {
     apr_pool_t *p = conf->server->process->pconf;

@@ -49,7 +49,7 @@ static void skip_space(reader_t *in)
 /* A piece of the administrator's text, fit for an error message. */
 static const char *quote(apr_pool_t *p, const char *text, apr_size_t len)
 {
-    char *copy = apr_pstrmemdup(p, text, len < 80 ? len : 80);
+    char *copy = apr_pstrndup(p, text, len < 80 ? len : 80);
     char *c;
 
     for (c = copy; *c; c++) {
@@ -67,7 +67,7 @@ static const char *read_token(reader_t *in)
     while (is_tchar((unsigned char)*in->at)) {
         in->at++;
     }
-    return apr_pstrmemdup(in->pool, start, in->at - start);
+    return apr_pstrndup(in->pool, start, in->at - start);
 }
 
 /* quoted-string of RFC 9110 section 5.6.4, without its quotes and backslashes */
@@ -157,7 +157,7 @@ static const char *read_authority(reader_t *in, altsvc_alt_t *alt)
         return apr_psprintf(in->pool, "%s has no port: it must read \":port\" or \"host:port\"",
                             quote(in->pool, text, strlen(text)));
     }
-    alt->host = apr_pstrmemdup(in->pool, text, colon - text);
+    alt->host = apr_pstrndup(in->pool, text, colon - text);
     if (*alt->host) {
         mistake = altsvc_value_check_host(in->pool, alt->host);
         if (mistake) {
@@ -316,7 +316,7 @@ const char *altsvc_value_check_host(apr_pool_t *p, const char *host)
 
     if (*host == '[') {
         if (len < 2 || host[len - 1] != ']'
-            || inet_pton(AF_INET6, apr_pstrmemdup(p, host + 1, len - 2), &v6) != 1) {
+            || inet_pton(AF_INET6, apr_pstrndup(p, host + 1, len - 2), &v6) != 1) {
             return apr_psprintf(p, "%s is no IPv6 address in brackets", quote(p, host, len));
         }
         return NULL;

@@ -453,7 +453,7 @@ static const char *bio_text(BIO *bio, apr_pool_t *pool)
     size_t len;
 
     if (bio && BIO_mem_contents(bio, &data, &len)) {
-        text = apr_pstrmemdup(pool, (const char *)data, len);
+        text = apr_pstrndup(pool, (const char *)data, len);
     }
     BIO_free(bio);
     return text;
@@ -533,7 +533,7 @@ static const char *name_part(const X509_NAME *name, const char *part, apr_pool_t
     int i, nid, nth = 0;
 
     if (raw) {
-        part = apr_pstrmemdup(pool, part, len - 4);
+        part = apr_pstrndup(pool, part, len - 4);
     }
     underscore = strchr(part, '_');
     len = strlen(part);

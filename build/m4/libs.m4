@@ -34,9 +34,7 @@ H3_CFLAGS="$H3_CFLAGS -fPIC -fno-strict-aliasing -fstack-protector-strong"
 H3_HARDEN_LDFLAGS="-Wl,-z,relro -Wl,-z,now"
 AS_CASE([$enable_sanitizers],
     [yes],
-    # Not object-size: APR declares that apr_pstrmemdup gives n bytes, without the NUL behind them,
-    # and gcc 14 reports whoever reads that.
-    [H3_CFLAGS="$H3_CFLAGS -fsanitize=address,undefined -fno-sanitize=object-size -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+    [H3_CFLAGS="$H3_CFLAGS -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
      H3_HARDEN_LDFLAGS="$H3_HARDEN_LDFLAGS -fsanitize=address,undefined"],
     [thread],
     [H3_CFLAGS="$H3_CFLAGS -fsanitize=thread -fno-omit-frame-pointer"

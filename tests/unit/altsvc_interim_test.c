@@ -28,7 +28,7 @@ static const char *run(apr_pool_t *p, const char *const *pieces, altsvc_interim_
         }
     }
     apr_brigade_pflatten(all, &text, &len, p);
-    return apr_pstrmemdup(p, text, len);
+    return apr_pstrndup(p, text, len);
 }
 
 #define HEAD "HTTP/1.1 103 Early Hints\r\n"
