@@ -218,7 +218,8 @@ static int insert_frame(apr_pool_t *p, conn_rec *c, const char *origin, const ch
 
 /*
  * RFC 7838 section 4: the origin must be one for which the connection is authoritative. The client
- * takes that from the certificate, and so do we; the name is spelt as the client's URLs have it.
+ * takes that from the certificate, and so do we; the name is in small letters, as origins are
+ * compared (RFC 6454 section 5).
  */
 static int insert_frames(conn_rec *c, const conn_ctx_t *state, apr_bucket *next)
 {

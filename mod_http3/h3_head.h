@@ -21,7 +21,7 @@ typedef struct h3_field {
 
 typedef struct h3_head {
     int status; /* responses: 100..999. Requests: 0, or the 4xx with which the limits refuse it */
-    int64_t content_length; /* requests: of the content-length field, -1 if there is none */
+    int64_t content_length; /* of the content-length field, -1 if there is none */
     /* Requests: NULL where absent. Point into bytes: valid only when the head is complete. */
     const char *method, *scheme, *authority, *path;
     h3_field *fields;
