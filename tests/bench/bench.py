@@ -457,7 +457,7 @@ class Bench:
         """A fresh server each time: what another run freed would hide what this one needs."""
         count = 100 if self.o.quick else 1000
         found = {p: [] for p in self.o.protocols}
-        for _ in range(min(self.o.runs, 3)):
+        for _ in range(self.o.runs):
             for p in self.o.protocols:
                 say("idle %s" % p)
                 self.server.start()

@@ -6,14 +6,17 @@ import signal
 import socket
 import subprocess
 import tempfile
+import types
 
 import pytest
 
 from h3test import ports
+from h3test.browser import Browser, available
 from h3test.h1 import H1Conn
 from h3test.h2conn import H2Conn
 from h3test.h3conn import H3Conn
 from h3test.httpd import module_under_test
+from h3test.wait import until
 
 CLIENTS = {"1.1": H1Conn, "2": H2Conn, "3": H3Conn}
 SCRIPT = os.path.join(os.path.dirname(__file__), "..", "..", "build", "demo.sh")
@@ -103,6 +106,21 @@ def test_the_site(demo, version):
     assert "SERVER_PROTOCOL=" + protocol in demo.fetch(version, "/cgi-bin/hello").text
     assert demo.fetch(version, "/backend/").status == 200
     assert demo.fetch(version, "/server-status?auto").status == 200
+
+
+@pytest.mark.skipif(not available(), reason="no Chromium on this machine")
+def test_chromium_opens_the_page(demo, artefacts):
+    """As a newcomer does: the first load by h2, the second by h3, with each of the 100 tiles."""
+    certificate = types.SimpleNamespace(spki_hash=demo.settings()["DEMO_SPKI"])
+    with Browser([certificate], hosts=("localhost",)) as browser:
+        assert browser.navigate(demo.settings()["DEMO_URL"]) == "h2"
+        until(lambda: browser.reload() == "h3", 20, "the document comes by h3")
+
+        def tiles():
+            return [p for u, p in browser.resource_protocols().items() if "/tiles/" in u]
+        until(lambda: len(tiles()) == 100, 20, "all tiles are there")
+        assert set(tiles()) == {"h3"}
+        browser.screenshot(os.path.join(artefacts, "demo-h3.png"))
 
 
 def test_the_load_client_as_it_is_printed(demo):
