@@ -329,7 +329,11 @@ static void drain(h3_child *ch)
             quic_conn_close(conn);
         }
     }
-    if (!ch->env.connections && !ch->streams.running) {
+    /*
+     * Closing connections are waited for: another child would answer what crosses their close, or
+     * follows a close that was lost, with a stateless reset. RFC 9000 section 10.2
+     */
+    if (!ch->env.connections && !ch->env.closing && !ch->streams.running) {
         enter(ch, CHILD_ENDED);
     }
     else if (ch->env.now >= ch->deadline) {

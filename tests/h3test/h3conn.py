@@ -15,7 +15,7 @@ import pylsqpack
 from aioquic.buffer import Buffer, encode_uint_var
 from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.connection import QuicConnection
+from aioquic.quic.connection import QuicConnection, QuicConnectionState
 from aioquic.quic.packet import pull_quic_transport_parameters
 from aioquic.tls import Epoch
 
@@ -85,6 +85,11 @@ class Quic(QuicConnection):
     def _write_connection_limits(self, *args, **kwargs):
         if not self.hold_credit:
             super()._write_connection_limits(*args, **kwargs)
+
+    @property
+    def closed_by_peer(self):
+        """The ConnectionTerminated that the server's CONNECTION_CLOSE will become, or None."""
+        return self._close_event if self._state is QuicConnectionState.DRAINING else None
 
     @property
     def peer_ids(self):
@@ -371,6 +376,17 @@ class H3Conn:
                 self.stateless_reset = True
             self.quic.receive_datagram(data, self.peer, time.monotonic())
             self._events()
+            if self.quic.closed_by_peer is not None and self.ended is None:
+                # Not after the draining period only: what comes in it changes nothing.
+                self.ended = self.quic.closed_by_peer
+
+    def discard(self):
+        """Loses every datagram that waits in the socket."""
+        try:
+            while True:
+                self.sock.recvfrom(65536)
+        except BlockingIOError:
+            pass
 
     def turn(self, limit=0.05):
         """One turn of the loop: send, wait at most `limit` s for a datagram, run due timers."""
@@ -400,10 +416,10 @@ class H3Conn:
         """Until condition() is true; ConnectionEnded if the connection ends first."""
         deadline = time.monotonic() + bound(timeout)
         while not condition():
-            if self.stateless_reset:
-                raise ConnectionEnded("stateless reset")
             if self.ended is not None:
                 raise self._how_it_ended()
+            if self.stateless_reset:
+                raise ConnectionEnded("stateless reset")
             if time.monotonic() > deadline:
                 raise TimeoutError("HTTP/3: nothing within %gs; datagrams sent %d, received %d" % (
                     bound(timeout), len(self.sent), len(self.received)))
