@@ -16,7 +16,7 @@ from aioquic.buffer import Buffer, encode_uint_var
 from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection, QuicConnectionState
-from aioquic.quic.packet import pull_quic_transport_parameters
+from aioquic.quic.packet import pull_quic_transport_parameters, push_quic_transport_parameters
 from aioquic.tls import Epoch
 
 from .response import ConnectionEnded, Response, StreamEnded
@@ -59,9 +59,10 @@ def _varint(data, offset):
 class Quic(QuicConnection):
     """aioquic's connection with the few openings that tests need."""
 
-    def __init__(self, *, signature_algorithms=None, dcid=None, **kwargs):
+    def __init__(self, *, signature_algorithms=None, dcid=None, parameters=None, **kwargs):
         super().__init__(**kwargs)
         self.hold_credit = False
+        self._other_parameters = parameters or {}
         self.peer_parameters = None
         self._wanted_signatures = signature_algorithms
         if dcid is not None:
@@ -77,6 +78,17 @@ class Quic(QuicConnection):
         if not from_session_ticket:
             self.peer_parameters = pull_quic_transport_parameters(Buffer(data=data))
         return super()._parse_transport_parameters(data, from_session_ticket=from_session_ticket)
+
+    def _serialize_transport_parameters(self):
+        data = super()._serialize_transport_parameters()
+        if not self._other_parameters:
+            return data
+        said = pull_quic_transport_parameters(Buffer(data=data))
+        for name, value in self._other_parameters.items():
+            setattr(said, name, value)
+        buf = Buffer(capacity=1024)
+        push_quic_transport_parameters(buf, said)
+        return buf.data
 
     def _write_stream_limits(self, *args, **kwargs):
         if not self.hold_credit:
@@ -258,8 +270,10 @@ class H3Conn:
                  ticket=None, timeout=15, connect=True, h3=True, verify=True, idle_timeout=60.0,
                  settings=((QPACK_MAX_TABLE_CAPACITY, 4096), (QPACK_BLOCKED_STREAMS, 16)),
                  max_data=1 << 20, max_stream_data=1 << 20, cipher_suites=None,
-                 signature_algorithms=None, keylog=None, qlog=None, versions=None, dcid=None):
-        """sni None sends no SNI; the certificate is then checked for the address."""
+                 signature_algorithms=None, keylog=None, qlog=None, versions=None, dcid=None,
+                 parameters=None):
+        """sni None sends no SNI; the certificate is then checked for the address. parameters:
+        transport parameters that the client says other than it does, in milliseconds."""
         info = socket.getaddrinfo(address, port, type=socket.SOCK_DGRAM)[0]
         self.family, self.peer = info[0], info[4]
         self.port, self.sni = port, sni
@@ -274,7 +288,8 @@ class H3Conn:
             config.supported_versions = list(versions)
         self.tickets = []
         self.quic = Quic(configuration=config, session_ticket_handler=self.tickets.append,
-                         signature_algorithms=signature_algorithms, dcid=dcid)
+                         signature_algorithms=signature_algorithms, dcid=dcid,
+                         parameters=parameters)
         self.sock = self._new_socket(local)
         self.settings = dict(settings)
         self.peer_settings = None

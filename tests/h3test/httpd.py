@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A private stock httpd: its configuration, its life, and what can be seen of it from outside."""
+import contextlib
 import ctypes
 import functools
 import glob
@@ -339,10 +340,13 @@ DirectoryIndex index.html
         self.stop()
         raise AssertionError("httpd started, but must not")
 
-    def _signal(self, number, verb):
+    @contextlib.contextmanager
+    def restarting(self, number=signal.SIGUSR1):
+        """Sends the signal at once; behind the block the restart is over."""
         before = self._starts()
         os.kill(self.parent, number)
-        until(lambda: self._has_started(before), 30, verb)
+        yield
+        until(lambda: self._has_started(before), 30, "restart")
 
     def graceful(self):
         """As `apachectl graceful`: checks the configuration, then SIGUSR1."""
@@ -355,7 +359,8 @@ DirectoryIndex index.html
 
     def restart(self):
         self.write()
-        self._signal(signal.SIGHUP, "restart")
+        with self.restarting(signal.SIGHUP):
+            pass
 
     def graceful_stop(self):
         """Sends SIGWINCH and returns at once; wait_stopped() waits."""

@@ -133,15 +133,16 @@ def test_graceful_restart_of_an_idle_connection(httpd):
 def test_a_close_that_is_lost(fresh_httpd):
     """The old child is there to repeat it: the client meets no stateless reset."""
     httpd = made(fresh_httpd, "event", log_level="info http3:debug").start()
-    with httpd.h3() as conn:
+    # A probe timeout of more than a second: the closing period is three of them.
+    with httpd.h3(parameters={"max_ack_delay": 1000}) as conn:
         assert conn.request("GET", "/small.txt").body == content.SMALL
         # Acknowledged: a stream that is not would keep the connection.
         conn.wait(lambda: httpd.gauge("Streams") == 0)
-        httpd.graceful()
-        httpd.wait_log(r"conn \S+ \S+: closing after", 15)
-        conn.discard()
-        conn.quic.send_ping(1)
-        end = conn.wait_end(10)
+        with httpd.restarting():
+            httpd.wait_log(r"conn \S+ \S+: closing after", 15)
+            conn.discard()
+            conn.quic.send_ping(1)
+            end = conn.wait_end(10)
         assert (end.code, end.transport) == (H3_NO_ERROR, False)
 
 
