@@ -58,7 +58,7 @@ def test_amplification_grows_with_what_comes(httpd):
         sock.send(udp.initial(dcid, scid, udp.crypto_frame(hello)))
         before = sock.answers(0.7)
         sock.send(udp.initial(dcid, scid, b"\x01", pn=1))
-        after = sock.answers(0.7)
+        after = sock.answers(10, 1) + sock.answers(0.7)
     assert after and sum(map(len, before)) <= 3600
     assert sum(map(len, before + after)) <= 7200
 
@@ -87,7 +87,7 @@ def test_initial_in_a_small_datagram(httpd):
     with one(httpd) as sock:
         right = udp.initial(os.urandom(8), scid, udp.crypto_frame(hello), size=1200)
         assert len(right) == 1200
-        assert sock.ask(right) is not None
+        assert sock.ask(right, 10) is not None
 
 
 @pytest.mark.sanitize
@@ -97,7 +97,8 @@ def test_length_of_the_destination_connection_id(httpd, length, answered):
     """RFC 9000 section 7.2 wants 8 or more, version 1 allows 20 at most."""
     hello, scid = udp.client_hello_bytes()
     with one(httpd) as sock:
-        got = sock.ask(udp.initial(os.urandom(length), scid, udp.crypto_frame(hello)), 0.7)
+        got = sock.ask(udp.initial(os.urandom(length), scid, udp.crypto_frame(hello)),
+                       10 if answered else 0.7)
     assert (got is not None) == answered
     if answered:
         _, version, dcid, _, _ = udp.parse_long(got)
@@ -116,8 +117,8 @@ def test_an_id_of_the_client_is_not_taken_for_one_of_ours(httpd):
             noise = os.urandom(64 * 16)
             sock.send_many(b"".join(head + noise[i:i + 16] + tail
                                     for i in range(0, len(noise), 16)), size)
-            if part % 256 == 0:
-                conn.ping()         # all before it has been read
+            if part % 64 == 0:
+                conn.ping()         # all before it has been read: the socket's queue is short
         conn.ping()
     assert httpd.gauge("DroppedDatagrams") >= number
     assert httpd.gauge("ForeignDatagrams") == foreign
@@ -183,7 +184,7 @@ def test_version_negotiation(httpd, dcid, scid):
     datagram = udp.unknown_version(dcid=os.urandom(dcid), scid=os.urandom(scid))
     with one(httpd) as sock:
         sock.send(datagram)
-        answers = sock.answers(0.4)
+        answers = sock.answers(10, 1) + sock.answers(0.4)
     assert len(answers) == 1
     first, version, back_dcid, back_scid, rest = udp.parse_long(answers[0])
     _, _, sent_dcid, sent_scid, _ = udp.parse_long(datagram)
@@ -212,7 +213,7 @@ def test_flood_of_unknown_versions(httpd):
                 except BlockingIOError:
                     break
             assert conn.request("GET", "/small.txt?%d" % i).body == content.SMALL
-    took, answered = time.monotonic() - began, httpd.gauge("VersionNegotiations") - before
+    answered, took = httpd.gauge("VersionNegotiations") - before, time.monotonic() - began
     # 300 at once and 300 a second, in each of the children.
     assert 0 < answered <= len(httpd.children()) * 300 * (took + 1.5)
 
@@ -273,9 +274,10 @@ def test_empty_and_tiny_datagrams(httpd):
 @pytest.mark.sanitize
 def test_reset_is_smaller_than_its_trigger(httpd):
     """RFC 9000 section 10.3.3; for identifiers that nobody gave out there may be none."""
+    dcid = os.urandom(20)       # one for all: one of 65,536 has our mark, and is another child's
     with one(httpd) as sock:
         for size in list(range(1, 60)) + [100, 500, 1200, 1400]:
-            sock.send(udp.short_header(size))
+            sock.send(udp.short_header(size, dcid[:size - 1]))
             for answer in sock.answers(0.02):
                 assert MIN_RESET <= len(answer) < size, size
                 assert not answer[0] & 0x80 and answer[0] & 0x40
@@ -330,18 +332,20 @@ def test_a_small_datagram_is_reset_too(dead):
     with one(httpd) as sock:
         assert sock.ask(b"\x40" + cid + os.urandom(4), 0.3) is None    # 21 bytes
         for size in (22, 37, 42, 43, 44):
-            answer = sock.ask(b"\x40" + cid + os.urandom(size - 1 - len(cid)), 2)
+            answer = sock.ask(b"\x40" + cid + os.urandom(size - 1 - len(cid)), 10)
             assert len(answer) == min(size - 1, 42)
 
 
 def test_resets_are_limited_in_number(dead):
     httpd, conn = dead
-    cid = conn.quic.peer_ids[0][0]
+    cid, began = conn.quic.peer_ids[0][0], time.monotonic()
     with one(httpd) as sock:
         for _ in range(2000):
             sock.send(b"\x40" + cid + os.urandom(60))
         got = len(sock.answers(0.5))
-    assert got < 500, "%d resets for 2000 datagrams" % got
+    # 300 at once and 300 a second.
+    took = time.monotonic() - began
+    assert 0 < got <= 300 * (took + 1), "%d resets for 2000 datagrams in %.2f s" % (got, took)
 
 
 def test_no_reset_for_a_living_connection(fresh_httpd):
@@ -351,7 +355,7 @@ def test_no_reset_for_a_living_connection(fresh_httpd):
                         "MinSpareThreads 16\nMaxSpareThreads 16\nMaxRequestWorkers 16\n")
     httpd.vhost("h3.test")
     httpd.start()
-    until(lambda: len(httpd.children()) == 4, 10, "four children")
+    until(lambda: httpd.gauge("Children") == 4, 10, "four children serve HTTP/3")
     with httpd.h3() as conn:
         conn.wait(lambda: len(conn.quic.peer_ids) >= 2)
         ids, tokens = zip(*conn.quic.peer_ids)
@@ -375,9 +379,9 @@ def test_handshake_timeout(httpd):
     hello, scid = udp.client_hello_bytes()
     dcid = os.urandom(8)
     with one(httpd) as sock:
+        began, pn = time.monotonic(), 1
         sock.send(udp.initial(dcid, scid, udp.crypto_frame(hello[:200])))
         until(lambda: httpd.gauge("HalfOpen") == 1, 2, "one half-open connection")
-        began, pn = time.monotonic(), 1
         while httpd.gauge("HalfOpen"):
             assert time.monotonic() - began < bound(4), "still half-open"
             sock.send(udp.initial(dcid, scid, udp.crypto_frame(hello[200 + pn:201 + pn],
@@ -418,8 +422,12 @@ def test_a_client_hello_full_of_holes(httpd):
             holes = range(200 + 400 * pn, 600 + 400 * pn, 2)
             sock.send(udp.initial(dcid, scid, b"".join(udp.crypto_frame(b"x", at)
                                                        for at in holes), pn=pn))
-        codes = [udp.close_code(answer, dcid) for answer in sock.answers(1)]
-    assert [code for code in codes if code is not None][:1] == [0x1]
+
+        def close_code():
+            """Of the first CONNECTION_CLOSE."""
+            codes = [udp.close_code(answer, dcid) for answer in sock.answers(1, 1)]
+            return codes and codes[0]
+        assert until(close_code, 10, "a CONNECTION_CLOSE") == 0x1
     assert serves(httpd)
 
 
