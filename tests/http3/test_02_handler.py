@@ -214,8 +214,7 @@ def test_slow_body_times_out(httpd):
         stream = conn.open("POST", "/cgi-bin/sha256.cgi", [("content-length", "1000")],
                            end_stream=False)
         stream.send(b"half")
-        conn.pump(0.3)
-        assert httpd.gauge("Requests") == 1
+        conn.wait(lambda: httpd.gauge("Requests") == 1)
         conn.wait(lambda: stream.done or stream.response.status is not None, 20)
         assert stream.response.status != 200
         # A request is over when the client has all of it: its acknowledgements count.
@@ -450,6 +449,7 @@ def test_loss_in_the_handshake(httpd):
 
 def test_story_in_the_log(httpd):
     """LogLevel http3:debug tells a connection's life in a dozen lines."""
+    httpd.wait_gauges(Connections=0)
     before = len(httpd.log())
     with httpd.h3() as conn:
         conn.request("GET", "/small.txt")
