@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """AltSvc auto: what mod_http3 really serves, on the port that is really open, and nothing else."""
+import os
 import re
 
 import pytest
 
+from h3test import content
 from h3test.response import ConnectionEnded
 from h3test.wait import until
 
@@ -212,12 +214,20 @@ def test_a_server_that_stops_gracefully_says_nothing(make_httpd):
     """It still answers over TCP what it has begun, while no child accepts QUIC any more."""
     httpd = make_httpd(altsvc=True)
     httpd.vhost("h3.test", "AltSvc auto")
+    begun = httpd.path("begun")
+    os.mkdir(begun)
+    os.chmod(begun, 0o777)
+    content.write(httpd.path("cgi-bin", "held.cgi"),
+                  "#!/bin/sh\n: > %s/$$\nwhile [ ! -e %s/go ]; do sleep 0.05; done\n"
+                  "echo 'Content-Type: text/plain'; echo\n" % (begun, begun), 0o755)
     serving(httpd.start())
     with httpd.h1() as conn:
         assert conn.request("GET", "/small.txt").get_all("alt-svc") != []
-        conn.raw(b"GET /cgi-bin/wait.cgi?2 HTTP/1.1\r\nHost: h3.test\r\n\r\n")
-        until(lambda: int(httpd.status()["BusyWorkers"]) > 1, 10, "the script runs")
+        conn.raw(b"GET /cgi-bin/held.cgi HTTP/1.1\r\nHost: h3.test\r\n\r\n")
+        until(lambda: os.listdir(begun), 10, "the script runs")
         httpd.graceful_stop()
+        httpd.wait_log("child stops: ")
+        content.write(os.path.join(begun, "go"), "")
         response = conn.read_response()
     assert (response.status, response.get_all("alt-svc")) == (200, [])
     httpd.wait_stopped()

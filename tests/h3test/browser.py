@@ -82,12 +82,17 @@ class Browser:
 
     def _attach(self):
         port, path = until(self._port_file, 40, "Chromium listens")
-        self._socket = connect("ws://127.0.0.1:%s%s" % (port, path), max_size=None)
-        target = [t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page"]
-        self._session = self.call("Target.attachToTarget", targetId=target[0]["targetId"],
+        self._socket = connect("ws://127.0.0.1:%s%s" % (port, path), max_size=None,
+                               open_timeout=bound(40))
+        # It listens before it has opened its page.
+        target = until(self._pages, 40, "Chromium has a page")[0]
+        self._session = self.call("Target.attachToTarget", targetId=target["targetId"],
                                   flatten=True)["sessionId"]
         for domain in ("Page", "Network", "Runtime"):
             self.page(domain + ".enable")
+
+    def _pages(self):
+        return [t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page"]
 
     def _receive(self, timeout):
         message = json.loads(self._socket.recv(timeout=timeout))

@@ -72,8 +72,9 @@ def test_discovery(httpd, browser, artefacts):
     assert len(images) == RESOURCES and set(images.values()) == {"h3"}, protocols
     assert browser.evaluate("[...document.images].every(i => i.naturalWidth === 1)")
     browser.screenshot(os.path.join(artefacts, "chromium-h3.png"))
-    assert sum(" HTTP/3.0 on h3.test" in line and "/page/" in line
-               for line in httpd.access().splitlines()) >= RESOURCES
+    # A request is logged when its response is acknowledged.
+    until(lambda: sum(" HTTP/3.0 on h3.test" in line and "/page/" in line
+                      for line in httpd.access().splitlines()) >= RESOURCES, 10, "all are logged")
 
 
 def test_real_work(httpd, browser):
