@@ -353,13 +353,14 @@ def test_max_connections_per_child(fresh_httpd, mpm):
 @pytest.mark.parametrize("mpm", MPMS)
 def test_spare_children_end_with_their_connections_whole(fresh_httpd, mpm):
     """The MPM ends a child that it thinks idle: it does not see QUIC. Nothing is lost by it."""
-    httpd = fresh_httpd(mpm=mpm, mpm_text="StartServers 4\nServerLimit 4\nThreadLimit 16\n"
+    httpd = fresh_httpd(mpm=mpm, mpm_text="StartServers 8\nServerLimit 8\nThreadLimit 16\n"
                         "ThreadsPerChild 16\nMinSpareThreads 16\nMaxSpareThreads 32\n"
-                        "MaxRequestWorkers 64\n")
+                        "MaxRequestWorkers 128\n")
     httpd.vhost("h3.test")
     httpd.start()
-    # One child is ended each second until MaxSpareThreads is met.
-    report = load(httpd, "-c", 16, "-m", 2, "-t", bound(4), "--retry-goaway",
+    # One child is ended each second from the start until MaxSpareThreads is met: so many that a
+    # load that begins late meets some of them.
+    report = load(httpd, "-c", 16, "-m", 2, "-t", bound(7), "--retry-goaway",
                   paths=["/cgi-bin/wait.cgi?0.2", "/large.bin"], seconds=40)
     assert report["failed"] == 0 and report["ok"] == report["requests"] > 20
     assert report["connections"]["lost"] == report["connections"]["stateless_resets"] == 0
