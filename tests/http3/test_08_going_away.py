@@ -9,16 +9,19 @@ from h3test.h3conn import DATA, HEADERS, frame
 from h3test.response import ConnectionEnded, StreamEnded
 from h3test.wait import SLOWNESS, until
 
-ROUNDS = 100
+ROUNDS = 50
 WORKERS = 16
+# Longer than a pause of either side in the middle of something.
+IDLE = int(2 * SLOWNESS)
+TIMEOUT = IDLE + 3
 
 
 @pytest.fixture(scope="module")
 def httpd(make_httpd, backend):
-    httpd = make_httpd(timeout=3)
+    httpd = make_httpd(timeout=TIMEOUT)
     # A number of threads that does not change, so that one too many shows.
-    httpd.add("H3IdleTimeout 1\nH3HandshakeTimeout 1\nH3MinWorkers %d\nH3MaxWorkers %d"
-              % (WORKERS, WORKERS))
+    httpd.add("H3IdleTimeout %d\nH3HandshakeTimeout %d\nH3MinWorkers %d\nH3MaxWorkers %d"
+              % (IDLE, IDLE, WORKERS, WORKERS))
     httpd.vhost("h3.test", "ProxyPass /backend/ http://127.0.0.1:%d/" % backend.port)
     content.sparse(httpd.path("htdocs", "huge.bin"), 64 << 20)
     return httpd.start()
@@ -150,33 +153,39 @@ def at_rest(httpd):
     httpd.wait_gauges(timeout=30, Connections=0, HalfOpen=0, Streams=0, Requests=0)
 
 
+def rounds(httpd, turn):
+    for number in range(turn * ROUNDS, (turn + 1) * ROUNDS):
+        go_away(httpd, number)
+    at_rest(httpd)
+    assert httpd.fetch("3", "/small.txt").body == content.SMALL
+    at_rest(httpd)
+
+
+def grown(memory):
+    return memory[-1] > memory[-2] + 1024
+
+
 @pytest.mark.slow
 @pytest.mark.sanitize
 @pytest.mark.timeout(int(300 * SLOWNESS))
 def test_a_hundred_times(httpd, backend):
-    for number in range(ROUNDS // 2):
-        go_away(httpd, number)
-    at_rest(httpd)
-    assert httpd.fetch("3", "/small.txt").body == content.SMALL
-    at_rest(httpd)
+    rounds(httpd, 0)
     child = httpd.child()
-    memory, threads = procs.kib(child, "VmRSS"), procs.threads(child)
+    memory, threads = [procs.kib(child, "VmRSS")], procs.threads(child)
     fds = descriptors(child, backend)
-    for number in range(ROUNDS // 2, ROUNDS):
-        go_away(httpd, number)
-    at_rest(httpd)
-    assert httpd.fetch("3", "/small.txt").body == content.SMALL
-    at_rest(httpd)
+    # What is lost is lost each time; what the workers' heaps still grow by is less and less.
+    measured = not httpd._wrapper() and "LD_PRELOAD" not in httpd._environment()
+    while len(memory) < 2 or (measured and grown(memory) and len(memory) < 6):
+        rounds(httpd, len(memory))
+        memory.append(procs.kib(child, "VmRSS"))
     assert httpd.child() == child, "another child: the first has died"
     # The worker that logs a request closes its files a moment after the gauges say 0.
     until(lambda: len(descriptors(child, backend)) <= len(fds), 5,
           "as many descriptors as before: %r" % fds)
     assert procs.threads(child) <= threads
-    if not httpd._wrapper() and "LD_PRELOAD" not in httpd._environment():
-        assert procs.kib(child, "VmRSS") <= memory + 1024, "%d KiB became %d" % (
-            memory, procs.kib(child, "VmRSS"))
-    workers = httpd.status()
-    assert int(workers["BusyWorkers"]) <= 1
+    assert not (measured and grown(memory)), "KiB: %r" % memory
+    # The worker of the status request before this one may still be at its connection's end.
+    until(lambda: int(httpd.status()["BusyWorkers"]) <= 1, 5, "no worker of the MPM is busy")
 
 
 def test_workers_are_free_again(httpd):
@@ -188,26 +197,21 @@ def test_workers_are_free_again(httpd):
 
 @pytest.mark.parametrize("path", ["/cgi-bin/endless.cgi", "/huge.bin"])
 def test_slow_reader_is_given_up_after_timeout(httpd, path):
-    """A client that takes nothing, but stays: Timeout is 3 s. The CGI holds a worker so long; the
-    file holds none, but memory and a descriptor."""
+    """A client that takes nothing, but stays. The CGI holds a worker as long as Timeout; the file
+    holds none, but memory and a descriptor."""
     with httpd.h3(max_stream_data=20000, max_data=40000, idle_timeout=60) as conn:
         conn.quic.hold_credit = True
         stream = conn.open("GET", path)
-        for _ in range(80):
-            conn.ping()
-            conn.pump(0.1)
-            if stream.done:
-                break
+        until(lambda: conn.ping() or conn.pump(0.1) or stream.done, 6 * TIMEOUT, "it is given up")
         assert stream.reset_code is not None
         httpd.wait_gauges(Streams=0, Requests=0)
 
 
 @pytest.mark.sanitize
 def test_a_silent_handler_does_not_end_the_connection(httpd):
-    """H3IdleTimeout is 1 s: the server sends PINGs as long as a request runs, and no longer
-    (RFC 9000 section 10.1.2)."""
+    """The server sends PINGs as long as a request runs, and no longer (RFC 9000 section 10.1.2)."""
     with httpd.h3(idle_timeout=60) as conn:
-        response = conn.request("GET", "/cgi-bin/wait.cgi?2")
+        response = conn.request("GET", "/cgi-bin/wait.cgi?%d" % (IDLE + 1))
         assert response.status == 200 and response.body == b"waited\n"
     httpd.wait_gauges(Requests=0)
     conn = httpd.h3(idle_timeout=60)
