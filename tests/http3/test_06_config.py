@@ -8,6 +8,7 @@ import pytest
 
 from h3test import content, procs
 from h3test.response import ConnectionEnded
+from h3test.wait import until
 
 # directive: (values that are taken, values that are not)
 DIRECTIVES = {
@@ -412,6 +413,8 @@ def test_https_by_listen(fresh_httpd, ca, text, h3):
     if not h3:
         assert not httpd.udp_bound()
         return
+    # Nothing is advertised while the child has not begun to accept.
+    until(lambda: httpd.fetch("1.1", "/small.txt").get("alt-svc"), 10, "HTTP/3 is advertised")
     for version in ("1.1", "2", "3"):
         answer = httpd.fetch(version, "/small.txt")
         assert answer.status == 200 and answer.get("alt-svc"), version
