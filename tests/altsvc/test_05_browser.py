@@ -70,8 +70,8 @@ def test_the_frame_is_known_before_the_first_response(httpd, browser):
     assert browser.navigate(url(httpd, "frame.h3.test")) == "h2"
     turns = itertools.count()
     # The HTTP/2 connection is used until the one of HTTP/3 is there.
-    until(lambda: fetched_by(httpd, browser, "frame.h3.test", "/small.txt?%d" % next(turns)) == "h3",
-          20, "a fetch by h3")
+    until(lambda: fetched_by(httpd, browser, "frame.h3.test",
+                             "/small.txt?%d" % next(turns)) == "h3", 20, "a fetch by h3")
 
 
 def test_where_nothing_is_said_it_stays_on_http2(httpd, browser):
