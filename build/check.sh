@@ -14,7 +14,7 @@
 #   sh build/check.sh --pytest ARG...  pytest with these arguments only, on the normal build
 #
 # H3TEST_PORTS=LOW-HIGH bounds the ports that the tests take; the screenshots and logs that they
-# keep go to H3TEST_ARTEFACTS (build/cache/artefacts).
+# keep go to H3TEST_ARTEFACTS (build/cache/artefacts). With H3TEST_SKIPS=fail none may be skipped.
 
 set -eu
 . "$(dirname "$0")/lib.sh"

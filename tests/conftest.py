@@ -11,6 +11,17 @@ from h3test.certs import Authority
 from h3test.httpd import Httpd
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """With H3TEST_SKIPS=fail a skipped test has failed: for a machine that can run all of them."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped and os.environ.get("H3TEST_SKIPS") == "fail":
+        report.outcome = "failed"
+        report.longrepr = "%s: skipped, but H3TEST_SKIPS=fail: %s" % (
+            item.nodeid, report.longrepr[2])
+
+
 @pytest.fixture(scope="session")
 def ca():
     folder = tempfile.mkdtemp(prefix="h3test-ca-", dir=os.environ.get("H3TEST_TMP", "/var/tmp"))
