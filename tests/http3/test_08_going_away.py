@@ -165,7 +165,7 @@ def rounds(httpd, turn):
 @pytest.mark.sanitize
 @pytest.mark.timeout(int(300 * SLOWNESS))
 def test_a_hundred_times(httpd, backend):
-    # The heaps of the workers grow for some 300 rounds, by less and less.
+    # The workers' heaps need some 250 rounds to settle. Then a hundred: the second 50 are judged.
     measured = not httpd._wrapper() and "LD_PRELOAD" not in httpd._environment()
     turns = 6 if measured else 1
     for turn in range(turns):
