@@ -1,21 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-
 #include "altsvc_config.h"
 
-#include "mod_http3.h"
-
+#include <string.h>
+#include <strings.h>
+#include <apr_strings.h>
 #include "ap_listen.h"
-#include "apr_strings.h"
 #include "http_core.h"
 #include "http_log.h"
+#include "mod_http3.h"
 
 APLOG_USE_MODULE(altsvc);
 
 /* Longer values would be no use: clients and proxies limit the size of a field. */
 #define MAX_VALUE 4096
 
-/* httpd passes so many arguments and drops the rest in silence. */
+/* httpd passes this many arguments and silently drops the rest. */
 #define MAX_ARGUMENTS 64
+
+/* A warning with the place of the directive that it is about. */
+#define WARN(conf, line, number, ...)                                              \
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, (conf)->server, number "%s:%d: %s", \
+                 (line)->filename, (line)->line_num,                               \
+                 apr_psprintf((conf)->server->process->pconf, __VA_ARGS__))
 
 /* A directive whose value is a number or one of two words (the second is 1). */
 typedef struct {
@@ -24,28 +30,28 @@ typedef struct {
     int unsaid; /* the default */
     int min, max;
     const char *words[2];
-} row_t;
+} config_row;
 
 typedef struct {
     int off;
-} dir_config_t;
+} dir_config;
 
 static const char *set_says(cmd_parms *cmd, void *dir, int argc, char *const argv[]);
 static const char *set_row(cmd_parms *cmd, void *dir, const char *arg);
 static const char *set_host(cmd_parms *cmd, void *dir, const char *arg);
 static const char *add_origin(cmd_parms *cmd, void *dir, const char *arg);
-static void finish_server(apr_pool_t *p, altsvc_config_t *conf, server_rec *main_server);
-static void warn_server(const altsvc_config_t *conf, const altsvc_config_t *base);
-static const altsvc_config_t *find_origin(const altsvc_origin_t *origin,
-                                          const altsvc_config_t *conf, server_rec *main_server);
+static void finish_server(apr_pool_t *p, altsvc_config *conf, server_rec *main_server);
+static void warn_server(const altsvc_config *conf, const altsvc_config *base);
+static const altsvc_config *find_origin(const altsvc_config_origin *origin,
+                                        const altsvc_config *conf, server_rec *main_server);
 
 static APR_OPTIONAL_FN_TYPE(http3_alt_port) * http3_alt_port_fn;
 static APR_OPTIONAL_FN_TYPE(http3_planned_port) * http3_planned_port_fn;
 static APR_OPTIONAL_FN_TYPE(http3_off_reason) * http3_off_reason_fn;
 
-#define AT(field) APR_OFFSETOF(altsvc_config_t, field)
+#define AT(field) APR_OFFSETOF(altsvc_config, field)
 
-static const row_t rows[] = {
+static const config_row rows[] = {
     { "AltSvcMode", AT(frame), 0, 0, 1, { "header", "frame" } },
     { "AltSvcMaxAge", AT(max_age), 86400, 1, ALTSVC_VALUE_MAX_AGE, { NULL, NULL } },
     { "AltSvcPersist", AT(persist), 0, 0, 1, { "off", "on" } },
@@ -77,7 +83,7 @@ const command_rec altsvc_config_cmds[] = {
 
 void *altsvc_config_create_server(apr_pool_t *p, server_rec *s)
 {
-    altsvc_config_t *conf = apr_pcalloc(p, sizeof(*conf));
+    altsvc_config *conf = apr_pcalloc(p, sizeof(*conf));
     apr_size_t i;
 
     conf->server = s;
@@ -87,10 +93,10 @@ void *altsvc_config_create_server(apr_pool_t *p, server_rec *s)
     return conf;
 }
 
-void *altsvc_config_merge_server(apr_pool_t *p, void *base_, void *add_)
+void *altsvc_config_merge_server(apr_pool_t *p, void *basev, void *addv)
 {
-    const altsvc_config_t *base = base_, *add = add_;
-    altsvc_config_t *conf = apr_pmemdup(p, add, sizeof(*conf));
+    const altsvc_config *base = basev, *add = addv;
+    altsvc_config *conf = apr_pmemdup(p, add, sizeof(*conf));
     apr_size_t i;
 
     if (add->says == ALTSVC_SILENT) {
@@ -115,37 +121,37 @@ void *altsvc_config_merge_server(apr_pool_t *p, void *base_, void *add_)
 
 void *altsvc_config_create_dir(apr_pool_t *p, char *dir)
 {
-    return apr_pcalloc(p, sizeof(dir_config_t));
+    return apr_pcalloc(p, sizeof(dir_config));
 }
 
-void *altsvc_config_merge_dir(apr_pool_t *p, void *base_, void *add_)
+void *altsvc_config_merge_dir(apr_pool_t *p, void *basev, void *addv)
 {
-    dir_config_t *dir = apr_palloc(p, sizeof(*dir));
+    dir_config *dir = apr_palloc(p, sizeof(*dir));
 
-    dir->off = ((dir_config_t *)base_)->off || ((dir_config_t *)add_)->off;
+    dir->off = ((dir_config *)basev)->off || ((dir_config *)addv)->off;
     return dir;
 }
 
-static altsvc_config_t *server_config(const cmd_parms *cmd)
+static altsvc_config *server_config(const cmd_parms *cmd)
 {
     return ap_get_module_config(cmd->server->module_config, &altsvc_module);
 }
 
 /* Reads `auto` and values into conf->alts. */
-static const char *set_list(cmd_parms *cmd, altsvc_config_t *conf, int argc, char *const argv[])
+static const char *set_list(cmd_parms *cmd, altsvc_config *conf, int argc, char *const argv[])
 {
-    const altsvc_alt_t by_itself = { "h3", "", 0, -1, -1 };
+    const altsvc_value_alt by_itself = { "h3", "", 0, -1, -1 };
     const char *mistake, *text = "";
     int i;
 
-    conf->alts = apr_array_make(cmd->pool, argc, sizeof(altsvc_alt_t));
+    conf->alts = apr_array_make(cmd->pool, argc, sizeof(altsvc_value_alt));
     for (i = 0; i < argc; i++) {
         if (!ap_cstr_casecmp(argv[i], "auto")) {
             if (conf->has_auto) {
                 return "AltSvc: auto is there twice";
             }
             conf->has_auto = 1;
-            APR_ARRAY_PUSH(conf->alts, altsvc_alt_t) = by_itself;
+            APR_ARRAY_PUSH(conf->alts, altsvc_value_alt) = by_itself;
             continue;
         }
         if (!ap_cstr_casecmp(argv[i], "off") || !ap_cstr_casecmp(argv[i], "clear")) {
@@ -164,7 +170,7 @@ static const char *set_list(cmd_parms *cmd, altsvc_config_t *conf, int argc, cha
 
 static const char *set_says(cmd_parms *cmd, void *dir, int argc, char *const argv[])
 {
-    altsvc_config_t *conf = server_config(cmd);
+    altsvc_config *conf = server_config(cmd);
     const char *mistake = ap_check_cmd_context(cmd, NOT_IN_LIMIT);
 
     if (mistake) {
@@ -181,7 +187,7 @@ static const char *set_says(cmd_parms *cmd, void *dir, int argc, char *const arg
             return apr_pstrcat(cmd->pool, "AltSvc can only be off in a directory, not ", argv[0],
                                NULL);
         }
-        ((dir_config_t *)dir)->off = 1;
+        ((dir_config *)dir)->off = 1;
         return NULL;
     }
     conf->line = cmd->directive;
@@ -201,7 +207,7 @@ static const char *set_says(cmd_parms *cmd, void *dir, int argc, char *const arg
 
 static const char *set_row(cmd_parms *cmd, void *dir, const char *arg)
 {
-    const row_t *row = cmd->info;
+    const config_row *row = cmd->info;
     int *value = &VALUE(server_config(cmd), row);
     int i;
 
@@ -228,11 +234,11 @@ static const char *set_host(cmd_parms *cmd, void *dir, const char *arg)
     return mistake ? apr_pstrcat(cmd->pool, "AltSvcHost: ", mistake, NULL) : NULL;
 }
 
-/* Only names: what a certificate covers is asked by its dNSNames. */
+/* Names only: whether a certificate covers one is judged by its dNSNames. */
 static const char *add_origin(cmd_parms *cmd, void *dir, const char *arg)
 {
-    altsvc_config_t *conf = server_config(cmd);
-    altsvc_origin_t origin = { arg, 0, 0, NULL };
+    altsvc_config *conf = server_config(cmd);
+    altsvc_config_origin origin = { arg, 0, 0, NULL };
     char *host;
     const char *mistake = NULL, *colon = strchr(arg, ':');
 
@@ -250,16 +256,16 @@ static const char *add_origin(cmd_parms *cmd, void *dir, const char *arg)
         return apr_pstrcat(cmd->pool, "AltSvcOrigins: ", mistake, NULL);
     }
     if (!conf->origins) {
-        conf->origins = apr_array_make(cmd->pool, 2, sizeof(altsvc_origin_t));
+        conf->origins = apr_array_make(cmd->pool, 2, sizeof(altsvc_config_origin));
     }
     origin.host = host = apr_pstrdup(cmd->pool, origin.host);
     ap_str_tolower(host);
-    APR_ARRAY_PUSH(conf->origins, altsvc_origin_t) = origin;
+    APR_ARRAY_PUSH(conf->origins, altsvc_config_origin) = origin;
     conf->lone = cmd->directive;
     return NULL;
 }
 
-/* httpd reads its configuration twice at a start; the second time is the one to speak. */
+/* At startup httpd reads its configuration twice; warnings are for the second time. */
 static int is_time_to_warn(void)
 {
     return ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST
@@ -275,7 +281,7 @@ void altsvc_config_finish(apr_pool_t *p, server_rec *main_server)
     http3_off_reason_fn = APR_RETRIEVE_OPTIONAL_FN(http3_off_reason);
     for (s = main_server; s; s = s->next) {
         /* Virtual hosts without a directive of ours share the main server's configuration. */
-        altsvc_config_t *conf = apr_pmemdup(p, altsvc_config_get(s), sizeof(*conf));
+        altsvc_config *conf = apr_pmemdup(p, altsvc_config_get(s), sizeof(*conf));
 
         conf->server = s;
         ap_set_module_config(s->module_config, &altsvc_module, conf);
@@ -300,7 +306,7 @@ static int listens_here(int port)
     return 0;
 }
 
-static void finish_server(apr_pool_t *p, altsvc_config_t *conf, server_rec *main_server)
+static void finish_server(apr_pool_t *p, altsvc_config *conf, server_rec *main_server)
 {
     apr_size_t row;
     int i;
@@ -314,10 +320,10 @@ static void finish_server(apr_pool_t *p, altsvc_config_t *conf, server_rec *main
         conf->fixed = altsvc_config_value(p, conf, NULL);
     }
     if (conf->origins) {
-        /* A merged array belongs to the main server too, and each looks for its own siblings. */
+        /* A merged array is the main server's too, but siblings are each server's own. */
         conf->origins = apr_array_copy(p, conf->origins);
         for (i = 0; i < conf->origins->nelts; i++) {
-            altsvc_origin_t *origin = &APR_ARRAY_IDX(conf->origins, i, altsvc_origin_t);
+            altsvc_config_origin *origin = &APR_ARRAY_IDX(conf->origins, i, altsvc_config_origin);
 
             origin->of = find_origin(origin, conf, main_server);
             origin->is_here = listens_here(origin->port);
@@ -325,19 +331,8 @@ static void finish_server(apr_pool_t *p, altsvc_config_t *conf, server_rec *main
     }
 }
 
-static void warn_at(const altsvc_config_t *conf, const ap_directive_t *line, const char *what)
-{
-    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, conf->server, "%s:%d: %s", line->filename,
-                 line->line_num, what);
-}
-
-static void warn(const altsvc_config_t *conf, const char *what)
-{
-    warn_at(conf, conf->line, what);
-}
-
-/* The main server's other directives are for its virtual hosts; one AltSvc is enough for them. */
-static void warn_silent(const altsvc_config_t *conf, const altsvc_config_t *base)
+/* What the main server says is for its virtual hosts: an AltSvc in one of them is enough. */
+static void warn_silent(const altsvc_config *conf, const altsvc_config *base)
 {
     const server_rec *s;
 
@@ -349,15 +344,13 @@ static void warn_silent(const altsvc_config_t *conf, const altsvc_config_t *base
             return;
         }
     }
-    warn_at(conf, conf->lone,
-            apr_pstrcat(conf->server->process->pconf, conf->lone->directive,
-                        " has no effect where there is no AltSvc directive", NULL));
+    WARN(conf, conf->lone, APLOGNO(20501), "%s has no effect where there is no AltSvc directive",
+         conf->lone->directive);
 }
 
 /* One line for each directive, not for each virtual host that inherits it. */
-static void warn_server(const altsvc_config_t *conf, const altsvc_config_t *base)
+static void warn_server(const altsvc_config *conf, const altsvc_config *base)
 {
-    apr_pool_t *p = conf->server->process->pconf;
     int i;
 
     if (conf->says == ALTSVC_SILENT) {
@@ -368,37 +361,41 @@ static void warn_server(const altsvc_config_t *conf, const altsvc_config_t *base
         return;
     }
     if (conf->has_auto && !http3_alt_port_fn) {
-        warn(conf, "AltSvc auto: mod_http3 is not loaded, so there is no HTTP/3 to advertise");
+        WARN(conf, conf->line, APLOGNO(20502),
+             "AltSvc auto: mod_http3 is not loaded, so there is no HTTP/3 to advertise");
     }
     if (!conf->has_auto && (conf->port || conf->host)) {
-        warn(conf, "AltSvcPort and AltSvcHost have an effect on AltSvc auto only");
+        WARN(conf, conf->line, APLOGNO(20503),
+             "AltSvcPort and AltSvcHost have an effect on AltSvc auto only");
     }
     if (conf->frame && !ap_find_linked_module("mod_http2.c")) {
-        warn(conf, "AltSvcMode frame: mod_http2 is not loaded, so the header is all there is");
+        WARN(conf, conf->line, APLOGNO(20504),
+             "AltSvcMode frame: mod_http2 is not loaded, so the header is all there is");
     }
     if (conf->origins && !conf->frame) {
-        warn(conf, "AltSvcOrigins has an effect with AltSvcMode frame only");
+        WARN(conf, conf->line, APLOGNO(20505),
+             "AltSvcOrigins has an effect with AltSvcMode frame only");
     }
     for (i = 0; conf->origins && i < conf->origins->nelts; i++) {
-        const altsvc_origin_t *origin = &APR_ARRAY_IDX(conf->origins, i, altsvc_origin_t);
+        const altsvc_config_origin *origin = &APR_ARRAY_IDX(conf->origins, i, altsvc_config_origin);
 
         if (origin->of->says == ALTSVC_SILENT || origin->of->says == ALTSVC_OFF) {
-            warn(conf, apr_psprintf(p, "AltSvcOrigins: the virtual host of %s advertises nothing",
-                                    origin->host));
+            WARN(conf, conf->line, APLOGNO(20506),
+                 "AltSvcOrigins: the virtual host of %s advertises nothing", origin->host);
         }
     }
 }
 
-const altsvc_config_t *altsvc_config_get(const server_rec *s)
+const altsvc_config *altsvc_config_get(const server_rec *s)
 {
     return ap_get_module_config(s->module_config, &altsvc_module);
 }
 
-/* An error page is often another directory's file; it speaks for the request that failed. */
+/* An error page often lies in another directory; that of the request that failed counts. */
 int altsvc_config_off_in_directory(const request_rec *r)
 {
     for (; r; r = r->prev) {
-        const dir_config_t *dir =
+        const dir_config *dir =
             r->per_dir_config ? ap_get_module_config(r->per_dir_config, &altsvc_module) : NULL;
 
         if (dir && dir->off) {
@@ -453,14 +450,14 @@ static int share_a_port(const server_rec *a, const server_rec *b)
 }
 
 /*
- * As httpd will find it: by name among the port's virtual hosts, else the first of them. A port
- * that nobody listens on is one of the world outside. The list of servers has them last to
- * first.
+ * The virtual host that httpd will find: by name among those of the port, else the first of them. A
+ * port that nobody listens on is one of the outside world. The list of servers runs from the last
+ * to the first.
  */
-static const altsvc_config_t *find_origin(const altsvc_origin_t *origin,
-                                          const altsvc_config_t *conf, server_rec *main_server)
+static const altsvc_config *find_origin(const altsvc_config_origin *origin,
+                                        const altsvc_config *conf, server_rec *main_server)
 {
-    const altsvc_config_t *best = conf;
+    const altsvc_config *best = conf;
     int points = 0;
     server_rec *s;
 
@@ -476,7 +473,7 @@ static const altsvc_config_t *find_origin(const altsvc_origin_t *origin,
     return best;
 }
 
-int altsvc_config_auto_port(const altsvc_config_t *conf, const conn_rec *c)
+int altsvc_config_auto_port(const altsvc_config *conf, const conn_rec *c)
 {
     int port;
 
@@ -489,12 +486,12 @@ int altsvc_config_auto_port(const altsvc_config_t *conf, const conn_rec *c)
     return port && conf->port ? conf->port : port;
 }
 
-const char *altsvc_config_auto_off_reason(const altsvc_config_t *conf)
+const char *altsvc_config_auto_off_reason(const altsvc_config *conf)
 {
     return http3_off_reason_fn ? http3_off_reason_fn(conf->server) : "mod_http3 is not loaded";
 }
 
-const char *altsvc_config_value(apr_pool_t *p, const altsvc_config_t *conf, const conn_rec *c)
+const char *altsvc_config_value(apr_pool_t *p, const altsvc_config *conf, const conn_rec *c)
 {
     const char *value = NULL;
     int i;
@@ -506,7 +503,7 @@ const char *altsvc_config_value(apr_pool_t *p, const altsvc_config_t *conf, cons
         return conf->fixed;
     }
     for (i = 0; i < conf->alts->nelts; i++) {
-        altsvc_alt_t alt = APR_ARRAY_IDX(conf->alts, i, altsvc_alt_t);
+        altsvc_value_alt alt = APR_ARRAY_IDX(conf->alts, i, altsvc_value_alt);
         const char *one;
 
         if (!alt.port) {
@@ -521,7 +518,7 @@ const char *altsvc_config_value(apr_pool_t *p, const altsvc_config_t *conf, cons
     return value;
 }
 
-const char *altsvc_config_sibling_value(apr_pool_t *p, const altsvc_origin_t *origin,
+const char *altsvc_config_sibling_value(apr_pool_t *p, const altsvc_config_origin *origin,
                                         const conn_rec *c)
 {
     apr_sockaddr_t address = *c->local_addr;

@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-
 #include "altsvc_h2.h"
 
-#include "apr_strings.h"
-
 #include <string.h>
+#include <strings.h>
+#include <apr_strings.h>
 
 #define TYPE_SETTINGS 0x04
 #define TYPE_ALTSVC 0x0a
 #define SETTING_LEN 6
 #define MAX_PAYLOAD 16384
 
-static altsvc_h2_verdict_t read_head(altsvc_h2_scan_t *scan);
-static altsvc_h2_verdict_t read_octets(altsvc_h2_scan_t *scan, apr_bucket *b, apr_size_t *used);
+static altsvc_h2_verdict read_head(altsvc_h2_scanner *scan);
+static altsvc_h2_verdict read_octets(altsvc_h2_scanner *scan, apr_bucket *b, apr_size_t *used);
 
-/* RFC 9113 section 6.5: stream 0, no flag (ACK would answer the client's), whole settings */
-static altsvc_h2_verdict_t read_head(altsvc_h2_scan_t *scan)
+/* On stream 0, no flag (ACK would answer the client's), whole settings. RFC 9113 section 6.5 */
+static altsvc_h2_verdict read_head(altsvc_h2_scanner *scan)
 {
     const unsigned char *h = scan->head;
     apr_size_t len = (apr_size_t)h[0] << 16 | (apr_size_t)h[1] << 8 | h[2];
@@ -29,18 +28,19 @@ static altsvc_h2_verdict_t read_head(altsvc_h2_scan_t *scan)
 }
 
 /* `*used` counts the octets of `b` that belong to the first frame. */
-static altsvc_h2_verdict_t read_octets(altsvc_h2_scan_t *scan, apr_bucket *b, apr_size_t *used)
+static altsvc_h2_verdict read_octets(altsvc_h2_scanner *scan, apr_bucket *b, apr_size_t *used)
 {
     const char *data;
     apr_size_t len;
 
-    if (apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
+    scan->rv = apr_bucket_read(b, &data, &len, APR_BLOCK_READ);
+    if (scan->rv != APR_SUCCESS) {
         return ALTSVC_H2_FOREIGN;
     }
     for (*used = 0; *used < len && scan->have < ALTSVC_H2_FRAME_HEAD; (*used)++) {
         scan->head[scan->have++] = (unsigned char)data[*used];
         if (scan->have == ALTSVC_H2_FRAME_HEAD) {
-            altsvc_h2_verdict_t verdict = read_head(scan);
+            altsvc_h2_verdict verdict = read_head(scan);
 
             if (verdict != ALTSVC_H2_WAITING) {
                 (*used)++;
@@ -58,13 +58,12 @@ static altsvc_h2_verdict_t read_octets(altsvc_h2_scan_t *scan, apr_bucket *b, ap
     return ALTSVC_H2_WAITING;
 }
 
-altsvc_h2_verdict_t altsvc_h2_scan(altsvc_h2_scan_t *scan, apr_bucket_brigade *bb,
-                                   apr_bucket **next)
+altsvc_h2_verdict altsvc_h2_scan(altsvc_h2_scanner *scan, apr_bucket_brigade *bb, apr_bucket **next)
 {
     apr_bucket *b;
 
     for (b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_NEXT(b)) {
-        altsvc_h2_verdict_t verdict;
+        altsvc_h2_verdict verdict;
         apr_size_t used = 0;
 
         if (APR_BUCKET_IS_METADATA(b)) {
@@ -72,8 +71,11 @@ altsvc_h2_verdict_t altsvc_h2_scan(altsvc_h2_scan_t *scan, apr_bucket_brigade *b
         }
         verdict = read_octets(scan, b, &used);
         if (verdict == ALTSVC_H2_FOUND) {
-            if (used < b->length && apr_bucket_split(b, used) != APR_SUCCESS) {
-                return ALTSVC_H2_FOREIGN;
+            if (used < b->length) {
+                scan->rv = apr_bucket_split(b, used);
+                if (scan->rv != APR_SUCCESS) {
+                    return ALTSVC_H2_FOREIGN;
+                }
             }
             *next = APR_BUCKET_NEXT(b);
         }

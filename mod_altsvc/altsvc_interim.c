@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-
 #include "altsvc_interim.h"
 
 #include <string.h>
 #include <strings.h>
 
-static altsvc_interim_state_t begin(const char *data, apr_size_t len);
-static altsvc_interim_state_t strip_lines(altsvc_interim_state_t state, apr_bucket **b);
+static altsvc_interim_state begin(const char *data, apr_size_t len);
+static altsvc_interim_state strip_lines(altsvc_interim_state state, apr_bucket **b);
 
-/* Whether octets that begin a response begin an interim one. */
-static altsvc_interim_state_t begin(const char *data, apr_size_t len)
+/* Do these octets, with which a response begins, begin an interim one? */
+static altsvc_interim_state begin(const char *data, apr_size_t len)
 {
     static const char interim[] = "HTTP/1.1 1", upgrade[] = "HTTP/1.1 101";
 
@@ -19,7 +18,7 @@ static altsvc_interim_state_t begin(const char *data, apr_size_t len)
     return memcmp(data, upgrade, sizeof(upgrade) - 1) ? ALTSVC_INTERIM_HEAD : ALTSVC_INTERIM_LAST;
 }
 
-/* Takes `len` octets at `at` out of `*b`, which is what follows them afterwards. */
+/* Takes `len` octets at `at` out of `*b`; afterwards `*b` is what follows them. */
 static apr_status_t cut_out(apr_bucket **b, apr_size_t at, apr_size_t len)
 {
     apr_status_t rv = APR_SUCCESS;
@@ -40,7 +39,7 @@ static apr_status_t cut_out(apr_bucket **b, apr_size_t at, apr_size_t len)
 }
 
 /* Walks over the lines of `*b`, which may become several buckets: `*b` is the last of them. */
-static altsvc_interim_state_t strip_lines(altsvc_interim_state_t state, apr_bucket **b)
+static altsvc_interim_state strip_lines(altsvc_interim_state state, apr_bucket **b)
 {
     const char *data;
     apr_size_t len, at = 0;
@@ -64,7 +63,7 @@ static altsvc_interim_state_t strip_lines(altsvc_interim_state_t state, apr_buck
     return state;
 }
 
-altsvc_interim_state_t altsvc_interim_strip(altsvc_interim_state_t state, apr_bucket_brigade *bb)
+altsvc_interim_state altsvc_interim_strip(altsvc_interim_state state, apr_bucket_brigade *bb)
 {
     apr_bucket *b = APR_BRIGADE_FIRST(bb);
 

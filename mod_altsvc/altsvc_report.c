@@ -1,24 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-
 #include "altsvc_report.h"
 
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <apr_lib.h>
+#include <apr_strings.h>
 #include "ap_listen.h"
-#include "apr_lib.h"
-#include "apr_strings.h"
+#include "http_config.h"
 #include "http_core.h"
 #include "http_protocol.h"
 
 #define TTL 3600
+/* RFC 1035 section 2.3.4, as text without the final dot */
+#define NAME_MAX_TEXT 253
+#define LABEL_MAX 63
 
-static int reports_on(const altsvc_config_t *conf);
+/* What follows an HTTPS record's priority. */
+typedef struct dns_record {
+    const char *target; /* without the final dot; NULL: the origin's own host */
+    const char *params; /* each with a blank before it */
+} dns_record;
+
+static int reports_on(const altsvc_config *conf);
 static int speaks_tls(const server_rec *s);
-static void print_server(apr_pool_t *p, apr_file_t *out, const altsvc_config_t *conf);
-static void print_value(apr_pool_t *p, apr_file_t *out, const altsvc_config_t *conf);
-static void print_records(apr_pool_t *p, apr_file_t *out, const altsvc_config_t *conf);
+static void print_server(apr_pool_t *p, apr_file_t *out, const altsvc_config *conf);
+static void print_value(apr_pool_t *p, apr_file_t *out, const altsvc_config *conf);
+static void print_records(apr_pool_t *p, apr_file_t *out, const altsvc_config *conf);
 
 void altsvc_report_print(apr_pool_t *p, server_rec *main_server)
 {
-    apr_array_header_t *found = apr_array_make(p, 8, sizeof(altsvc_config_t *));
+    apr_array_header_t *found = apr_array_make(p, 8, sizeof(altsvc_config *));
     apr_file_t *out;
     server_rec *s;
 
@@ -28,20 +40,30 @@ void altsvc_report_print(apr_pool_t *p, server_rec *main_server)
     apr_file_printf(out, "Alternative services (mod_altsvc), over TLS only:\n");
     for (s = main_server; s; s = s->next) {
         if (reports_on(altsvc_config_get(s))) {
-            APR_ARRAY_PUSH(found, const altsvc_config_t *) = altsvc_config_get(s);
+            APR_ARRAY_PUSH(found, const altsvc_config *) = altsvc_config_get(s);
         }
     }
     if (!found->nelts) {
         apr_file_printf(out, "  no virtual host with TLS has an AltSvc directive or HTTP/3\n");
     }
-    /* The list of servers has the virtual hosts last to first. */
+    /* The list of servers runs from the last to the first. */
     while (found->nelts) {
-        print_server(p, out, *(const altsvc_config_t **)apr_array_pop(found));
+        print_server(p, out, *(const altsvc_config **)apr_array_pop(found));
     }
 }
 
-/* The main server is on show only where it answers itself, because nothing else does. */
-static int reports_on(const altsvc_config_t *conf)
+/* mod_http3 does the same: whichever comes first runs the reports of both. */
+void altsvc_report_alone(apr_pool_t *pconf, server_rec *main_server)
+{
+    if (ap_exists_config_define("DUMP_HTTP3") && ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_NORMAL
+        && ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
+        ap_run_test_config(pconf, main_server);
+        exit(0); /* httpd's own way would unload this code first; nothing is open yet */
+    }
+}
+
+/* The main server is reported only where it answers requests, having no virtual hosts. */
+static int reports_on(const altsvc_config *conf)
 {
     const server_rec *s = conf->server;
 
@@ -61,7 +83,7 @@ static const char *last_value(const ap_directive_t *in, const char *name)
     return value;
 }
 
-/* As core gives the protocol of a Listen to its virtual hosts, which it does at the start only. */
+/* Core gives the protocol of a Listen to its virtual hosts, but only at startup. */
 static int listens_for_https(const server_rec *s)
 {
     const char *protocol = ap_get_server_protocol((server_rec *)s);
@@ -80,8 +102,8 @@ static int listens_for_https(const server_rec *s)
 }
 
 /*
- * mod_ssl tells nobody at configtest which virtual host it serves, so its directive is looked up in
- * the configuration as read: in the block where httpd saw the virtual host, then outside all.
+ * At configtest mod_ssl tells nobody which virtual hosts it serves, so its directive is looked up
+ * in the configuration as read: in the block that is this virtual host's, then outside all blocks.
  */
 static int speaks_tls(const server_rec *s)
 {
@@ -114,7 +136,7 @@ static int origin_port(const server_rec *s)
     return s->addrs && s->addrs->host_port ? s->addrs->host_port : 443;
 }
 
-static void print_server(apr_pool_t *p, apr_file_t *out, const altsvc_config_t *conf)
+static void print_server(apr_pool_t *p, apr_file_t *out, const altsvc_config *conf)
 {
     const server_rec *s = conf->server;
 
@@ -132,7 +154,7 @@ static void print_server(apr_pool_t *p, apr_file_t *out, const altsvc_config_t *
     print_records(p, out, conf);
 }
 
-static void print_value(apr_pool_t *p, apr_file_t *out, const altsvc_config_t *conf)
+static void print_value(apr_pool_t *p, apr_file_t *out, const altsvc_config *conf)
 {
     const char *value = altsvc_config_value(p, conf, NULL);
     int i;
@@ -150,7 +172,7 @@ static void print_value(apr_pool_t *p, apr_file_t *out, const altsvc_config_t *c
                     conf->frame ? "ALTSVC frame on HTTP/2 connections, header on others"
                                 : "header");
     for (i = 0; conf->frame && conf->origins && i < conf->origins->nelts; i++) {
-        const altsvc_origin_t *origin = &APR_ARRAY_IDX(conf->origins, i, altsvc_origin_t);
+        const altsvc_config_origin *origin = &APR_ARRAY_IDX(conf->origins, i, altsvc_config_origin);
         const char *theirs = altsvc_config_value(p, origin->of, NULL);
 
         apr_file_printf(out, "    also for: https://%s:%d %s\n", origin->host,
@@ -159,16 +181,47 @@ static void print_value(apr_pool_t *p, apr_file_t *out, const altsvc_config_t *c
     }
 }
 
-static int is_name(const char *host)
+/*
+ * The name as in a zone file, without the final dot, or NULL if it is none for the DNS: an address,
+ * a pattern, one with octets that would have to be escaped (RFC 1035 section 5.1), or one that is
+ * too long with `more` octets in front of it (RFC 1035 section 2.3.4).
+ */
+static const char *dns_name(apr_pool_t *p, const char *name, size_t more)
 {
-    return *host != '[' && strspn(host, "0123456789.") < strlen(host);
+    size_t len = strlen(name), label = 0, i;
+    int numeric = 1;
+
+    if (len && name[len - 1] == '.') {
+        --len;
+    }
+    if (len == 0 || len + more > NAME_MAX_TEXT) {
+        return NULL;
+    }
+    for (i = 0; i < len; i++) {
+        if (name[i] == '.') {
+            if (label == 0) {
+                return NULL;
+            }
+            label = 0;
+            numeric = 1;
+            continue;
+        }
+        if (!(apr_isalnum(name[i]) && apr_isascii(name[i])) && name[i] != '-' && name[i] != '_') {
+            return NULL;
+        }
+        numeric = numeric && apr_isdigit(name[i]);
+        if (++label > LABEL_MAX) {
+            return NULL;
+        }
+    }
+    return label && !numeric ? apr_pstrndup(p, name, len) : NULL;
 }
 
 /*
- * A record's target is a name; its protocols have a list's and a string's own characters
- * escaped.
+ * A record's target is a name; in its protocols, what delimits lists and strings would have to be
+ * escaped (RFC 9460 section 7.1.1).
  */
-static int fits_dns(const altsvc_alt_t *alt)
+static int fits_dns(apr_pool_t *p, const altsvc_value_alt *alt)
 {
     const char *c;
 
@@ -177,10 +230,10 @@ static int fits_dns(const altsvc_alt_t *alt)
             return 0;
         }
     }
-    return *alt->host == '\0' || is_name(alt->host);
+    return *alt->host == '\0' || dns_name(p, alt->host, 0);
 }
 
-/* Adds a protocol to a list with commas, once. */
+/* Adds a protocol to a list with commas, unless it is in there. */
 static const char *add_protocol(apr_pool_t *p, const char *list, const char *protocol)
 {
     if (strstr(apr_pstrcat(p, ",", list, ",", NULL), apr_pstrcat(p, ",", protocol, ",", NULL))) {
@@ -189,29 +242,38 @@ static const char *add_protocol(apr_pool_t *p, const char *list, const char *pro
     return *list ? apr_pstrcat(p, list, ",", protocol, NULL) : protocol;
 }
 
-/* Collects in `records` what is elsewhere; the protocols at the origin's own place. */
-static const char *sort_alternatives(apr_pool_t *p, const altsvc_config_t *conf,
+static void add_record(apr_array_header_t *records, const char *target, const char *params)
+{
+    dns_record *record = apr_array_push(records);
+
+    record->target = target;
+    record->params = params;
+}
+
+/* Collects in `records` what is elsewhere; returns the protocols at the origin's own place. */
+static const char *sort_alternatives(apr_pool_t *p, const altsvc_config *conf,
                                      apr_array_header_t *records)
 {
     int i, own_port = origin_port(conf->server);
     const char *here = "";
 
     for (i = 0; conf->alts && i < conf->alts->nelts; i++) {
-        altsvc_alt_t alt = APR_ARRAY_IDX(conf->alts, i, altsvc_alt_t);
+        altsvc_value_alt alt = APR_ARRAY_IDX(conf->alts, i, altsvc_value_alt);
 
         if (!alt.port) {
             alt.port = altsvc_config_auto_port(conf, NULL);
             alt.host = conf->host ? conf->host : "";
         }
-        if (!alt.port || !fits_dns(&alt)) {
+        if (!alt.port || !fits_dns(p, &alt)) {
             continue;
         }
         if (!*alt.host && alt.port == own_port) {
             here = add_protocol(p, here, alt.protocol);
         }
         else {
-            APR_ARRAY_PUSH(records, const char *) = apr_psprintf(
-                p, "%s. alpn=\"%s\" port=%d no-default-alpn", alt.host, alt.protocol, alt.port);
+            add_record(
+                records, *alt.host ? dns_name(p, alt.host, 0) : NULL,
+                apr_psprintf(p, " alpn=\"%s\" port=%d no-default-alpn", alt.protocol, alt.port));
         }
     }
     if (ap_find_linked_module("mod_http2.c")
@@ -221,19 +283,27 @@ static const char *sort_alternatives(apr_pool_t *p, const altsvc_config_t *conf,
     return here;
 }
 
-static void print_name(apr_pool_t *p, apr_file_t *out, const altsvc_config_t *conf,
-                       const char *name, const apr_array_header_t *records)
+/*
+ * RFC 9460 section 9.1: a port other than 443 stands before the name. A target of "." would then be
+ * that whole owner name (section 2.5), which is no host, so the name is written out.
+ */
+static void print_name(apr_pool_t *p, apr_file_t *out, int port, const char *server_name,
+                       const apr_array_header_t *records, apr_table_t *done)
 {
-    int i, port = origin_port(conf->server);
-    const char *owner = port == 443 ? apr_pstrcat(p, name, ".", NULL)
-                                    : apr_psprintf(p, "_%d._https.%s.", port, name);
+    const char *prefix = port == 443 ? "" : apr_psprintf(p, "_%d._https.", port);
+    const char *name = dns_name(p, server_name, strlen(prefix));
+    int i;
 
-    if (!is_name(name)) {
+    if (!name || apr_table_get(done, name)) {
         return;
     }
+    apr_table_setn(done, name, "");
     for (i = 0; i < records->nelts; i++) {
-        apr_file_printf(out, "    DNS: %s %d IN HTTPS %d %s\n", owner, TTL, i + 1,
-                        APR_ARRAY_IDX(records, i, const char *));
+        const dns_record *record = &APR_ARRAY_IDX(records, i, dns_record);
+        const char *target = record->target ? record->target : *prefix ? name : "";
+
+        apr_file_printf(out, "    DNS: %s%s. %d IN HTTPS %d %s.%s\n", prefix, name, TTL, i + 1,
+                        target, record->params);
     }
 }
 
@@ -241,23 +311,23 @@ static void print_name(apr_pool_t *p, apr_file_t *out, const altsvc_config_t *co
  * RFC 9460: the order of alternatives is the order of priorities; what is served at the origin's
  * own host and port is one record, the last, and has http/1.1 among its protocols by default.
  */
-static void print_records(apr_pool_t *p, apr_file_t *out, const altsvc_config_t *conf)
+static void print_records(apr_pool_t *p, apr_file_t *out, const altsvc_config *conf)
 {
-    apr_array_header_t *records = apr_array_make(p, 4, sizeof(const char *));
+    apr_array_header_t *records = apr_array_make(p, 4, sizeof(dns_record));
+    apr_table_t *done = apr_table_make(p, 4);
     const server_rec *s = conf->server;
+    int i, port = origin_port(s);
     const char *here;
-    int i;
 
     if (!s->server_hostname) {
         return;
     }
     here = sort_alternatives(p, conf, records);
-    APR_ARRAY_PUSH(records, const char *) =
-        *here ? apr_pstrcat(p, ". alpn=\"", here, "\"", NULL) : ".";
-    print_name(p, out, conf, s->server_hostname, records);
+    add_record(records, NULL, *here ? apr_pstrcat(p, " alpn=\"", here, "\"", NULL) : "");
+    print_name(p, out, port, s->server_hostname, records, done);
     for (i = 0; s->names && i < s->names->nelts; i++) {
         if (APR_ARRAY_IDX(s->names, i, const char *)) {
-            print_name(p, out, conf, APR_ARRAY_IDX(s->names, i, const char *), records);
+            print_name(p, out, port, APR_ARRAY_IDX(s->names, i, const char *), records, done);
         }
     }
 }

@@ -1,28 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-
 #include "altsvc_value.h"
 
-#include "apr_lib.h"
-#include "apr_strings.h"
-
-#include <arpa/inet.h>
 #include <string.h>
+#include <arpa/inet.h>
+#include <apr_lib.h>
+#include <apr_strings.h>
 
-/* What has been read so far; `at` walks over the text. */
+/* Walks over the text; what it reads is copied to `pool`. */
 typedef struct {
     apr_pool_t *pool;
     const char *at;
-} reader_t;
+} reader;
 
 static int is_tchar(unsigned char c);
-static void skip_space(reader_t *in);
+static void skip_space(reader *in);
 static const char *quote(apr_pool_t *p, const char *text, apr_size_t len);
-static const char *read_token(reader_t *in);
-static const char *read_quoted(reader_t *in, const char **text);
-static const char *read_protocol(reader_t *in, const char **alpn);
-static const char *read_authority(reader_t *in, altsvc_alt_t *alt);
-static const char *read_parameter(reader_t *in, altsvc_alt_t *alt);
-static const char *read_alternative(reader_t *in, altsvc_alt_t *alt);
+static const char *read_token(reader *in);
+static const char *read_quoted(reader *in, const char **text);
+static const char *read_protocol(reader *in, const char **alpn);
+static const char *read_authority(reader *in, altsvc_value_alt *alt);
+static const char *read_parameter(reader *in, altsvc_value_alt *alt);
+static const char *read_alternative(reader *in, altsvc_value_alt *alt);
 static const char *check_name(apr_pool_t *p, const char *name);
 
 /* RFC 9110 section 5.6.2 */
@@ -39,14 +37,14 @@ static int hex_digit(char c)
     return found ? (int)(found - digits) : -1;
 }
 
-static void skip_space(reader_t *in)
+static void skip_space(reader *in)
 {
     while (*in->at == ' ' || *in->at == '\t') {
         in->at++;
     }
 }
 
-/* A piece of the administrator's text, fit for an error message. */
+/* A piece of what the administrator typed, fit for an error message. */
 static const char *quote(apr_pool_t *p, const char *text, apr_size_t len)
 {
     char *copy = apr_pstrndup(p, text, len < 80 ? len : 80);
@@ -60,7 +58,7 @@ static const char *quote(apr_pool_t *p, const char *text, apr_size_t len)
     return apr_pstrcat(p, "'", copy, "'", NULL);
 }
 
-static const char *read_token(reader_t *in)
+static const char *read_token(reader *in)
 {
     const char *start = in->at;
 
@@ -71,7 +69,7 @@ static const char *read_token(reader_t *in)
 }
 
 /* quoted-string of RFC 9110 section 5.6.4, without its quotes and backslashes */
-static const char *read_quoted(reader_t *in, const char **text)
+static const char *read_quoted(reader *in, const char **text)
 {
     char *out = apr_palloc(in->pool, strlen(in->at) + 1);
 
@@ -95,7 +93,7 @@ static const char *read_quoted(reader_t *in, const char **text)
 }
 
 /* RFC 7838 section 3: one spelling for each protocol, so that clients can compare octets. */
-static const char *read_protocol(reader_t *in, const char **alpn)
+static const char *read_protocol(reader *in, const char **alpn)
 {
     const char *id = read_token(in);
     char *out = apr_palloc(in->pool, strlen(id) + 1);
@@ -139,7 +137,7 @@ static const char *read_protocol(reader_t *in, const char **alpn)
     return NULL;
 }
 
-static const char *read_authority(reader_t *in, altsvc_alt_t *alt)
+static const char *read_authority(reader *in, altsvc_value_alt *alt)
 {
     const char *text, *colon, *mistake;
 
@@ -167,7 +165,7 @@ static const char *read_authority(reader_t *in, altsvc_alt_t *alt)
     return altsvc_value_number(in->pool, "the port", colon + 1, 1, 65535, &alt->port);
 }
 
-static const char *read_parameter(reader_t *in, altsvc_alt_t *alt)
+static const char *read_parameter(reader *in, altsvc_value_alt *alt)
 {
     const char *name, *value, *mistake;
     int one;
@@ -208,7 +206,7 @@ static const char *read_parameter(reader_t *in, altsvc_alt_t *alt)
                         quote(in->pool, name, strlen(name)));
 }
 
-static const char *read_alternative(reader_t *in, altsvc_alt_t *alt)
+static const char *read_alternative(reader *in, altsvc_value_alt *alt)
 {
     const char *mistake = read_protocol(in, &alt->protocol);
 
@@ -233,10 +231,10 @@ static const char *read_alternative(reader_t *in, altsvc_alt_t *alt)
 
 const char *altsvc_value_parse(apr_pool_t *p, const char *text, apr_array_header_t *alts)
 {
-    reader_t in = { p, text };
+    reader in = { p, text };
 
     for (;;) {
-        altsvc_alt_t alt = { NULL, "", 0, -1, -1 };
+        altsvc_value_alt alt = { NULL, "", 0, -1, -1 };
         const char *mistake;
 
         skip_space(&in);
@@ -244,7 +242,7 @@ const char *altsvc_value_parse(apr_pool_t *p, const char *text, apr_array_header
         if (mistake) {
             return mistake;
         }
-        APR_ARRAY_PUSH(alts, altsvc_alt_t) = alt;
+        APR_ARRAY_PUSH(alts, altsvc_value_alt) = alt;
         if (!*in.at) {
             return NULL;
         }
@@ -256,7 +254,7 @@ const char *altsvc_value_parse(apr_pool_t *p, const char *text, apr_array_header
     }
 }
 
-const char *altsvc_value_format(apr_pool_t *p, const altsvc_alt_t *alt, int ma, int persist)
+const char *altsvc_value_format(apr_pool_t *p, const altsvc_value_alt *alt, int ma, int persist)
 {
     return apr_psprintf(p, "%s=\"%s:%d\"; ma=%d%s", altsvc_value_protocol_id(p, alt->protocol),
                         alt->host, alt->port, alt->ma >= 0 ? alt->ma : ma,

@@ -4,31 +4,31 @@
  * checked octet by octet, and written in the one spelling that the RFC allows.
  *
  * Pure: APR's pools and strings, no httpd. Any thread may call any function with a pool of its
- * own; results live as long as that pool. A function that finds a mistake returns it as a
- * sentence's end ("the port 0 is ...") for a message that already names the directive; NULL
- * means no mistake.
+ * own; results live as long as that pool. A function that finds a mistake returns it as the end
+ * of a sentence ("the port 0 is ...") for a message that already names the directive; NULL means
+ * no mistake.
  */
 #ifndef ALTSVC_VALUE_H
 #define ALTSVC_VALUE_H
 
-#include "apr_pools.h"
-#include "apr_tables.h"
+#include <apr_pools.h>
+#include <apr_tables.h>
 
 /* Seconds up to which delta-seconds must be understood (RFC 9111 section 1.2.2). */
 #define ALTSVC_VALUE_MAX_AGE 2147483647
 
 /* One alternative service. */
-typedef struct altsvc_alt_t {
+typedef struct altsvc_value_alt {
     const char *protocol; /* ALPN protocol ID (RFC 7301), decoded */
     const char *host;     /* "" is the origin's own host; IPv6 in brackets */
     int port;             /* 1 to 65535 */
     int ma;               /* seconds; -1 where nothing was said */
     int persist;          /* 1, or -1 where nothing was said */
-} altsvc_alt_t;
+} altsvc_value_alt;
 
 /*
  * Appends the alternatives of `text`, a list with commas (RFC 7838 section 3, without `clear`), to
- * `alts`, an array of altsvc_alt_t. After a mistake the array's content is not to be used.
+ * `alts`, an array of altsvc_value_alt. After a mistake the array's content is not to be used.
  */
 const char *altsvc_value_parse(apr_pool_t *p, const char *text, apr_array_header_t *alts);
 
@@ -36,7 +36,7 @@ const char *altsvc_value_parse(apr_pool_t *p, const char *text, apr_array_header
  * The field value of one alternative. `ma` (seconds) and `persist` (a boolean) fill in where the
  * alternative itself says nothing.
  */
-const char *altsvc_value_format(apr_pool_t *p, const altsvc_alt_t *alt, int ma, int persist);
+const char *altsvc_value_format(apr_pool_t *p, const altsvc_value_alt *alt, int ma, int persist);
 
 /*
  * The protocol-id that stands for an ALPN protocol ID: every octet that is no token character, and

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mod_altsvc tells clients where else a virtual host is to be found, over HTTP/3 above all: by an
- * Alt-Svc header field on every response, or by an ALTSVC frame at the start of HTTP/2 connections
- * (RFC 7838). Nothing over clear text, and never both on one connection.
+ * mod_altsvc tells clients where else a virtual host can be found, above all over HTTP/3: by an
+ * Alt-Svc header field in every response, or by an ALTSVC frame at the beginning of HTTP/2
+ * connections (RFC 7838). Nothing over clear text, and never both on one connection.
  */
-
-#include "altsvc_config.h"
-#include "altsvc_h2.h"
-#include "altsvc_interim.h"
-#include "altsvc_report.h"
-
-#include "apr_atomic.h"
-#include "apr_strings.h"
+#include <string.h>
+#include <strings.h>
+#include <apr_strings.h>
+#include "httpd.h"
 #include "http_connection.h"
 #include "http_core.h"
 #include "http_log.h"
@@ -20,74 +16,80 @@
 #include "http_ssl.h"
 #include "http_vhost.h"
 #include "mod_ssl.h"
+#include "altsvc_config.h"
+#include "altsvc_h2.h"
+#include "altsvc_interim.h"
+#include "altsvc_report.h"
 
 #define FIELD "Alt-Svc"
 
 /* In the order of life; workers read it to know whether the connection has the frame. */
 typedef enum {
-    FRAME_NONE,   /* the header it is */
-    FRAME_COMING, /* HTTP/2 was agreed on, its first octets have not been written */
+    FRAME_NONE,   /* responses have the header */
+    FRAME_COMING, /* HTTP/2 has been agreed on, its first octets have not been written */
     FRAME_SENT
-} frame_state_t;
+} frame_state;
 
-/* What a connection needs; made when the first need arises, and gone with the connection. */
+/* What a connection needs; made when the need arises, and gone with the connection. */
 typedef struct {
-    const altsvc_config_t *conf; /* in frame mode: of the virtual host that SNI chose */
-    const char *host;            /* of an HTTP/2 connection: SNI in small letters */
-    altsvc_h2_scan_t scan;
-    apr_uint32_t frame; /* a frame_state_t, written by the connection's own thread */
+    const altsvc_config *conf; /* in frame mode: of the virtual host that SNI chose */
+    const char *host;          /* of an HTTP/2 connection: SNI in lower case */
+    altsvc_h2_scanner scan;
+    frame_state frame; /* see frame_of() */
     int has_interim_filter;
-    altsvc_interim_state_t interim; /* of the one request on an HTTP/1.1 or c2 connection */
-} conn_ctx_t;
+    altsvc_interim_state interim; /* of the one request on an HTTP/1.1 or c2 connection */
+} conn_ctx;
 
 /* One request's header. */
 typedef struct {
     const request_rec *r; /* whose value `ours` is: redirects change it */
     const char *ours;
-    const char *kept; /* what the administrator set by `Header always` */
-} header_ctx_t;
+    const char *kept; /* what the administrator has set by `Header always` */
+} header_ctx;
 
 typedef struct {
     const char *host;
     server_rec *found;
-} vhost_search_t;
+} vhost_search;
 
 static APR_OPTIONAL_FN_TYPE(ssl_ext_list) * ssl_ext_list_fn;
-static ap_filter_rec_t *header_handle, *strip_handle, *frame_handle, *interim_handle;
+static ap_filter_rec_t *header_filter, *strip_filter, *frame_filter, *interim_filter;
 
-static int on_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
-static void on_test_config(apr_pool_t *pconf, server_rec *s);
-static int on_protocol_switch(conn_rec *c, request_rec *r, server_rec *s, const char *protocol);
-static apr_status_t frame_filter(ap_filter_t *f, apr_bucket_brigade *bb);
-static int insert_frames(conn_rec *c, const conn_ctx_t *state, apr_bucket *next);
-static int on_create_request(request_rec *r);
-static apr_status_t header_filter(ap_filter_t *f, apr_bucket_brigade *bb);
-static void on_insert_filter(request_rec *r);
-static apr_status_t strip_filter(ap_filter_t *f, apr_bucket_brigade *bb);
-static apr_status_t interim_filter(ap_filter_t *f, apr_bucket_brigade *bb);
+static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+static int check_dump(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+static void test_config(apr_pool_t *pconf, server_rec *s);
+static int protocol_switch(conn_rec *c, request_rec *r, server_rec *s, const char *protocol);
+static apr_status_t filter_frame(ap_filter_t *f, apr_bucket_brigade *bb);
+static int insert_frames(conn_rec *c, const conn_ctx *state, apr_bucket *next);
+static int create_request(request_rec *r);
+static apr_status_t filter_header(ap_filter_t *f, apr_bucket_brigade *bb);
+static void insert_filter(request_rec *r);
+static apr_status_t filter_strip(ap_filter_t *f, apr_bucket_brigade *bb);
+static apr_status_t filter_interim(ap_filter_t *f, apr_bucket_brigade *bb);
 
 static void register_hooks(apr_pool_t *p)
 {
-    /* After mod_http3, which by then knows what it plans and what not. */
+    /* After mod_http3, which then knows what it will serve. */
     static const char *const after[] = { "mod_http3.c", NULL };
 
-    ap_hook_check_config(on_check_config, after, NULL, APR_HOOK_LAST);
-    ap_hook_test_config(on_test_config, after, NULL, APR_HOOK_LAST);
-    ap_hook_protocol_switch(on_protocol_switch, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_create_request(on_create_request, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_insert_filter(on_insert_filter, NULL, NULL, APR_HOOK_LAST);
-    ap_hook_insert_error_filter(on_insert_filter, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_check_config(check_config, after, NULL, APR_HOOK_LAST);
+    ap_hook_check_config(check_dump, NULL, NULL, APR_HOOK_REALLY_LAST);
+    ap_hook_test_config(test_config, after, NULL, APR_HOOK_LAST);
+    ap_hook_protocol_switch(protocol_switch, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_create_request(create_request, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_insert_filter(insert_filter, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_insert_error_filter(insert_filter, NULL, NULL, APR_HOOK_LAST);
 
     /* Above TLS, so that SETTINGS and ALTSVC leave in one record. */
-    frame_handle =
-        ap_register_output_filter("ALTSVC_FRAME", frame_filter, NULL, AP_FTYPE_CONNECTION + 2);
-    /* The first of the protocol's filters: behind mod_headers and mod_cache, before HTTP_HEADER. */
-    header_handle =
-        ap_register_output_filter("ALTSVC_HEADER", header_filter, NULL, AP_FTYPE_PROTOCOL);
-    strip_handle =
-        ap_register_output_filter("ALTSVC_STRIP", strip_filter, NULL, AP_FTYPE_CONTENT_SET - 1);
-    interim_handle =
-        ap_register_output_filter("ALTSVC_INTERIM", interim_filter, NULL, AP_FTYPE_CONNECTION);
+    frame_filter =
+        ap_register_output_filter("ALTSVC_FRAME", filter_frame, NULL, AP_FTYPE_CONNECTION + 2);
+    /* The first of the protocol's filters: after mod_headers and mod_cache, before HTTP_HEADER. */
+    header_filter =
+        ap_register_output_filter("ALTSVC_HEADER", filter_header, NULL, AP_FTYPE_PROTOCOL);
+    strip_filter =
+        ap_register_output_filter("ALTSVC_STRIP", filter_strip, NULL, AP_FTYPE_CONTENT_SET - 1);
+    interim_filter =
+        ap_register_output_filter("ALTSVC_INTERIM", filter_interim, NULL, AP_FTYPE_CONNECTION);
 }
 
 AP_DECLARE_MODULE(altsvc) = { STANDARD20_MODULE_STUFF,
@@ -99,14 +101,24 @@ AP_DECLARE_MODULE(altsvc) = { STANDARD20_MODULE_STUFF,
                               register_hooks,
                               AP_MODULE_FLAG_NONE };
 
-static int on_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
+    (void)plog;
+    (void)ptemp;
     ssl_ext_list_fn = APR_RETRIEVE_OPTIONAL_FN(ssl_ext_list);
     altsvc_config_finish(pconf, s);
     return OK;
 }
 
-static void on_test_config(apr_pool_t *pconf, server_rec *s)
+static int check_dump(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    (void)plog;
+    (void)ptemp;
+    altsvc_report_alone(pconf, s);
+    return OK;
+}
+
+static void test_config(apr_pool_t *pconf, server_rec *s)
 {
     altsvc_report_print(pconf, s);
 }
@@ -116,15 +128,29 @@ static conn_rec *connection_of(const request_rec *r)
     return r->connection->master ? r->connection->master : r->connection;
 }
 
-static conn_ctx_t *state_of(conn_rec *c)
+static conn_ctx *state_of(conn_rec *c)
 {
-    conn_ctx_t *state = ap_get_module_config(c->conn_config, &altsvc_module);
+    conn_ctx *state = ap_get_module_config(c->conn_config, &altsvc_module);
 
     if (!state) {
         state = apr_pcalloc(c->pool, sizeof(*state));
         ap_set_module_config(c->conn_config, &altsvc_module, state);
     }
     return state;
+}
+
+/*
+ * The connection's own thread writes the state, workers read it. gcc's builtins, because the thread
+ * sanitizer does not see APR's atomics; nothing else depends on the value, so no order is needed.
+ */
+static frame_state frame_of(const conn_ctx *state)
+{
+    return __atomic_load_n(&state->frame, __ATOMIC_RELAXED);
+}
+
+static void set_frame(conn_ctx *state, frame_state frame)
+{
+    __atomic_store_n(&state->frame, frame, __ATOMIC_RELAXED);
 }
 
 /* ---- the frame ---- */
@@ -141,13 +167,13 @@ static const char *server_name(apr_pool_t *p, conn_rec *c, server_rec *s)
 }
 
 /*
- * mod_ssl asks in the middle of the handshake, once ALPN has chosen, with the virtual host that SNI
- * chose. An Upgrade (r is there) and prior knowledge come without ALPN: they get the header.
+ * mod_ssl asks in the middle of the handshake, when ALPN has chosen, with the virtual host that SNI
+ * has chosen. An Upgrade (r is there) and prior knowledge come without ALPN: they get the header.
  */
-static int on_protocol_switch(conn_rec *c, request_rec *r, server_rec *s, const char *protocol)
+static int protocol_switch(conn_rec *c, request_rec *r, server_rec *s, const char *protocol)
 {
-    const altsvc_config_t *conf = altsvc_config_get(s);
-    conn_ctx_t *state;
+    const altsvc_config *conf = altsvc_config_get(s);
+    conn_ctx *state;
 
     if (c->master || c->outgoing || strcmp(protocol, "h2")) {
         return DECLINED;
@@ -163,15 +189,15 @@ static int on_protocol_switch(conn_rec *c, request_rec *r, server_rec *s, const 
         return DECLINED;
     }
     state->conf = conf;
-    state->frame = FRAME_COMING;
-    ap_add_output_filter_handle(frame_handle, state, NULL, c);
+    set_frame(state, FRAME_COMING);
+    ap_add_output_filter_handle(frame_filter, state, NULL, c);
     return DECLINED;
 }
 
-static apr_status_t frame_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+static apr_status_t filter_frame(ap_filter_t *f, apr_bucket_brigade *bb)
 {
-    conn_ctx_t *state = f->ctx;
-    frame_state_t frame = FRAME_NONE;
+    conn_ctx *state = f->ctx;
+    frame_state frame = FRAME_NONE;
     apr_bucket *next;
 
     switch (altsvc_h2_scan(&state->scan, bb, &next)) {
@@ -181,11 +207,11 @@ static apr_status_t frame_filter(ap_filter_t *f, apr_bucket_brigade *bb)
         frame = insert_frames(f->c, state, next) ? FRAME_SENT : FRAME_NONE;
         break;
     case ALTSVC_H2_FOREIGN:
-        ap_log_cerror(APLOG_MARK, APLOG_DEBUG, 0, f->c,
+        ap_log_cerror(APLOG_MARK, APLOG_DEBUG, state->scan.rv, f->c,
                       "no ALTSVC frame: the connection does not begin with SETTINGS");
         break;
     }
-    apr_atomic_set32(&state->frame, frame);
+    set_frame(state, frame);
     ap_remove_output_filter(f);
     return ap_pass_brigade(f->next, bb);
 }
@@ -217,19 +243,19 @@ static int insert_frame(apr_pool_t *p, conn_rec *c, const char *origin, const ch
 }
 
 /*
- * RFC 7838 section 4: the origin must be one for which the connection is authoritative. The client
- * takes that from the certificate, and so do we; the name is in small letters, as origins are
- * compared (RFC 6454 section 5).
+ * The connection must be authoritative for the origin (RFC 7838 section 4). The client takes that
+ * from the certificate, and so do we; the name is in lower case, as origins are compared (RFC 6454
+ * section 5).
  */
-static int insert_frames(conn_rec *c, const conn_ctx_t *state, apr_bucket *next)
+static int insert_frames(conn_rec *c, const conn_ctx *state, apr_bucket *next)
 {
-    const altsvc_config_t *conf = state->conf;
+    const altsvc_config *conf = state->conf;
     int i, port = conf->server->port ? conf->server->port : c->local_addr->port;
     const char *names, *own = NULL;
     apr_pool_t *p;
 
     if (c->aborted) {
-        return 0; /* refused our certificate after ALPN: mod_http2 writes, TLS is gone */
+        return 0; /* certificate refused after ALPN: mod_http2 writes, but TLS is gone */
     }
     apr_pool_create(&p, c->pool);
     apr_pool_tag(p, "altsvc_frames");
@@ -247,7 +273,8 @@ static int insert_frames(conn_rec *c, const conn_ctx_t *state, apr_bucket *next)
         own = NULL;
     }
     for (i = 0; own && conf->origins && i < conf->origins->nelts; i++) {
-        const altsvc_origin_t *sibling = &APR_ARRAY_IDX(conf->origins, i, altsvc_origin_t);
+        const altsvc_config_origin *sibling =
+            &APR_ARRAY_IDX(conf->origins, i, altsvc_config_origin);
         const char *origin =
             altsvc_h2_origin(p, sibling->host, sibling->port ? sibling->port : port);
 
@@ -262,19 +289,19 @@ static int insert_frames(conn_rec *c, const conn_ctx_t *state, apr_bucket *next)
 
 /* ---- the header ---- */
 
-static int on_create_request(request_rec *r)
+static int create_request(request_rec *r)
 {
     if (!r->main && !r->prev && !r->connection->outgoing) {
-        header_ctx_t *header = apr_pcalloc(r->pool, sizeof(*header));
+        header_ctx *header = apr_pcalloc(r->pool, sizeof(*header));
 
-        ap_add_output_filter_handle(header_handle, header, r, r->connection);
+        ap_add_output_filter_handle(header_filter, header, r, r->connection);
     }
     return OK;
 }
 
-static int match_vhost(void *search_, conn_rec *c, server_rec *s)
+static int match_vhost(void *searchv, conn_rec *c, server_rec *s)
 {
-    vhost_search_t *search = search_;
+    vhost_search *search = searchv;
 
     if (altsvc_config_answers_to(s, search->host)) {
         search->found = s;
@@ -284,13 +311,13 @@ static int match_vhost(void *search_, conn_rec *c, server_rec *s)
 }
 
 /*
- * SNI. A request of HTTP/2 runs beside its connection, whose own thread throws TLS away when a
- * record is broken: there it is the name that was kept.
+ * The name in SNI. A request of HTTP/2 runs on another thread than its connection, which frees TLS
+ * when a record is broken: there it is the name that was kept since ALPN.
  */
 static const char *called_name(const request_rec *r)
 {
     conn_rec *c = connection_of(r);
-    const conn_ctx_t *state;
+    const conn_ctx *state;
 
     if (strcmp(ap_get_protocol(c), "h2")) {
         return server_name(r->pool, c, r->server);
@@ -300,13 +327,13 @@ static const char *called_name(const request_rec *r)
 }
 
 /*
- * A request that was refused before its Host was read has the address's first virtual host; what it
- * would advertise is for the name that the client called.
+ * A request that was refused before its Host was read has the first virtual host of its address;
+ * but what is advertised is for the name that the client called.
  */
-static const altsvc_config_t *config_of(request_rec *r)
+static const altsvc_config *config_of(request_rec *r)
 {
     conn_rec *c = connection_of(r);
-    vhost_search_t search = { NULL, r->server };
+    vhost_search search = { NULL, r->server };
 
     if (!r->hostname) {
         search.host = called_name(r);
@@ -319,12 +346,12 @@ static const altsvc_config_t *config_of(request_rec *r)
 
 static int has_frame(const request_rec *r)
 {
-    conn_ctx_t *state = ap_get_module_config(connection_of(r)->conn_config, &altsvc_module);
+    const conn_ctx *state = ap_get_module_config(connection_of(r)->conn_config, &altsvc_module);
 
-    return state && apr_atomic_read32(&state->frame) != FRAME_NONE;
+    return state && frame_of(state) != FRAME_NONE;
 }
 
-static const char *value_for(const request_rec *r, const altsvc_config_t *conf)
+static const char *value_for(const request_rec *r, const altsvc_config *conf)
 {
     conn_rec *c = connection_of(r);
 
@@ -335,10 +362,10 @@ static const char *value_for(const request_rec *r, const altsvc_config_t *conf)
 }
 
 /*
- * A response of ours, and something to say or to take out? One of a forward proxy speaks for its
- * own origin; ours has no business there.
+ * Is it a response of ours, with something to say or to take out? That of a forward proxy speaks
+ * for another origin.
  */
-static int concerns_us(const request_rec *r, const altsvc_config_t *conf)
+static int concerns_us(const request_rec *r, const altsvc_config *conf)
 {
     return r->proxyreq != PROXYREQ_PROXY
            && (conf->says != ALTSVC_SILENT || altsvc_config_off_in_directory(r));
@@ -356,7 +383,7 @@ static void put_field(request_rec *r, const char *value)
     }
 }
 
-static void set_header(header_ctx_t *header, request_rec *r, const altsvc_config_t *conf)
+static void set_header(header_ctx *header, request_rec *r, const altsvc_config *conf)
 {
     const char *always = apr_table_getm(r->pool, r->err_headers_out, FIELD);
     const char *theirs = apr_table_getm(r->pool, r->headers_out, FIELD);
@@ -379,11 +406,11 @@ static void set_header(header_ctx_t *header, request_rec *r, const altsvc_config
  * Stays for the whole response: a 416 is made by a later filter after the first brigade, and the
  * error page comes by here again. Clients ignore the field in a 421 (RFC 7838 section 6).
  */
-static apr_status_t header_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+static apr_status_t filter_header(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     request_rec *r = f->r;
-    const altsvc_config_t *conf = config_of(r);
-    conn_ctx_t *state = ap_get_module_config(r->connection->conn_config, &altsvc_module);
+    const altsvc_config *conf = config_of(r);
+    conn_ctx *state = ap_get_module_config(r->connection->conn_config, &altsvc_module);
 
     if (state) {
         state->interim = ALTSVC_INTERIM_IDLE;
@@ -406,27 +433,27 @@ static apr_status_t header_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     return ap_pass_brigade(f->next, bb);
 }
 
-/* Only a backend's interim responses have fields. The filter stays with the connection, idle. */
+/* Only a backend's interim responses have fields. The filter stays on the connection, idle. */
 static void expect_interim(conn_rec *c)
 {
-    conn_ctx_t *state = state_of(c);
+    conn_ctx *state = state_of(c);
 
     state->interim = ALTSVC_INTERIM_WAITING;
     if (!state->has_interim_filter) {
         state->has_interim_filter = 1;
-        ap_add_output_filter_handle(interim_handle, state, NULL, c);
+        ap_add_output_filter_handle(interim_filter, state, NULL, c);
     }
 }
 
-static void on_insert_filter(request_rec *r)
+static void insert_filter(request_rec *r)
 {
-    const altsvc_config_t *conf = altsvc_config_get(r->server);
+    const altsvc_config *conf = altsvc_config_get(r->server);
 
     if (r->main || !concerns_us(r, conf)) {
         return;
     }
     if (conf->override) {
-        ap_add_output_filter_handle(strip_handle, NULL, r, r->connection);
+        ap_add_output_filter_handle(strip_filter, NULL, r, r->connection);
     }
     if (r->proxyreq != PROXYREQ_NONE) {
         expect_interim(r->connection);
@@ -435,9 +462,9 @@ static void on_insert_filter(request_rec *r)
 
 /*
  * Scripts and backends have spoken, mod_headers has not: what is there now is not the
- * administrator's. Behind mod_headers a script's field could not be told from `Header always`.
+ * administrator's. After mod_headers a script's field could not be told from `Header always`.
  */
-static apr_status_t strip_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+static apr_status_t filter_strip(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     apr_table_unset(f->r->headers_out, FIELD);
     apr_table_unset(f->r->err_headers_out, FIELD);
@@ -445,9 +472,9 @@ static apr_status_t strip_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     return ap_pass_brigade(f->next, bb);
 }
 
-static apr_status_t interim_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+static apr_status_t filter_interim(ap_filter_t *f, apr_bucket_brigade *bb)
 {
-    conn_ctx_t *state = f->ctx;
+    conn_ctx *state = f->ctx;
 
     if (state->interim != ALTSVC_INTERIM_IDLE) {
         state->interim = altsvc_interim_strip(state->interim, bb);

@@ -9,17 +9,21 @@
 #include "http_request.h"
 #include "mod_status.h"
 #include "mpm_common.h"
-#include "h3_child.h"
-#include "h3_config.h"
-#include "h3_connrec.h"
-#include "h3_hosts.h"
-#include "h3_listen.h"
-#include "h3_report.h"
-#include "h3_request.h"
-#include "h3_response.h"
-#include "h3_ssl.h"
-#include "h3_ssl_config.h"
-#include "h3_ssl_spec.h"
+#include "h3/h3_child.h"
+#include "httpd/h3_c2.h"
+#include "httpd/h3_connrec.h"
+#include "httpd/h3_names.h"
+#include "httpd/h3_request.h"
+#include "httpd/h3_response.h"
+#include "httpd/h3_ssl.h"
+#include "conf/h3_config.h"
+#include "conf/h3_hosts.h"
+#include "conf/h3_listen.h"
+#include "conf/h3_report.h"
+#include "conf/h3_retained.h"
+#include "conf/h3_sockets.h"
+#include "conf/h3_ssl_config.h"
+#include "conf/h3_ssl_plan.h"
 
 static int started;  /* this process runs an I/O thread */
 static int stopping; /* and has been told to end; atomic */
@@ -28,9 +32,9 @@ static void *create_server(apr_pool_t *p, server_rec *s);
 static void *merge_server(apr_pool_t *p, void *base, void *add);
 static void register_hooks(apr_pool_t *p);
 
-static const command_rec commands[] = { H3_CONFIG_COMMANDS,
-                                        H3_SSL_CONFIG_COMMANDS,
-                                        { .name = NULL } };
+static const command_rec commands[] = {
+    H3_LISTEN_COMMANDS, H3_CONFIG_COMMANDS, H3_SSL_CONFIG_COMMANDS, { .name = NULL }
+};
 
 AP_DECLARE_MODULE(http3) = {
     STANDARD20_MODULE_STUFF,
@@ -68,8 +72,10 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     (void)plog;
     (void)ptemp;
     started = stopping = 0;
+    h3_retained_claim();
     h3_ssl_config_reset(pconf);
     h3_ssl_pre_config(pconf);
+    h3_names_pre_config(pconf);
     return OK;
 }
 
@@ -77,10 +83,18 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     (void)plog;
-    h3_ssl_spec_complete(s, pconf);
+    h3_ssl_plan_complete(s, pconf);
     if (h3_config_complete(s) != APR_SUCCESS || h3_hosts_check(s, pconf, ptemp) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    return OK;
+}
+
+static int check_dump(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    (void)plog;
+    (void)ptemp;
+    h3_report_alone(s, pconf);
     return OK;
 }
 
@@ -96,9 +110,10 @@ static void test_config(apr_pool_t *pconf, server_rec *s)
 static int open_logs(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     (void)pconf;
-    (void)plog;
     (void)ptemp;
-    return h3_listen_open(s) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+    h3_sockets_open(s);
+    h3_retained_release_unclaimed(plog);
+    return OK;
 }
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
@@ -109,6 +124,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     if (r && h3_hosts_any(s)) {
         r->generation++;
         h3_hosts_load(s, r, pconf);
+        h3_sockets_close_idle(s);
     }
     h3_hosts_hide_protocol(s);
     if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
@@ -120,14 +136,20 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 static void child_status(server_rec *s, pid_t pid, ap_generation_t gen, int slot,
                          mpm_child_status state)
 {
-    h3_retained *r = h3_retained_get();
-
     (void)s;
     (void)gen;
     (void)slot;
-    if (state == MPM_CHILD_EXITED && r) {
-        quic_route_release_pid(r->route, &r->cid_secret, pid, r->listeners, r->nlisteners);
+    if (state == MPM_CHILD_EXITED) {
+        h3_retained_child_ended(pid);
     }
+}
+
+/* Every ten seconds or so, in the parent's loop. */
+static int monitor(apr_pool_t *pconf, server_rec *s)
+{
+    (void)pconf;
+    h3_sockets_retry(s);
+    return DECLINED;
 }
 
 /* ---- child ---- */
@@ -137,10 +159,13 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     const h3_retained *r = h3_retained_get();
     apr_status_t rv;
 
-    if (!r || !r->nlisteners || !h3_hosts_any(s)) {
+    if (!r || !r->group.n || !h3_hosts_any(s)) {
         return;
     }
-    rv = h3_connrec_child_init(pchild, s);
+    rv = h3_connrec_child_init(s);
+    if (rv == APR_SUCCESS) {
+        rv = h3_c2_child_init();
+    }
     if (rv == APR_SUCCESS) {
         rv = h3_child_start(pchild, s);
     }
@@ -161,53 +186,27 @@ static void child_stopping(apr_pool_t *pchild, int graceful)
     }
 }
 
-static int fixups(request_rec *r)
-{
-    const h3_connrec *cr = h3_connrec_of(r->connection);
-    const h3_c2 *c2 = cr ? h3_c2_of(r->connection) : NULL;
-
-    if (c2) {
-        apr_table_setn(r->subprocess_env, "HTTP3", "on");
-        apr_table_setn(r->subprocess_env, "H3_CONN_ID", cr->conn_id);
-        apr_table_setn(r->subprocess_env, "H3_STREAM_ID",
-                       apr_psprintf(r->pool, "%" APR_INT64_T_FMT, (apr_int64_t)c2->txn->stream_id));
-    }
-    return DECLINED;
-}
-
 /* ---- what other modules may ask ---- */
 
 /* A child that has just been started claims its slot in a moment; Initials wait for it. */
-static int accepts(const h3_retained *r)
+static int accepts(void)
 {
-    return quic_route_live(r->route) > 0
-           || (started && !__atomic_load_n(&stopping, __ATOMIC_RELAXED));
+    return h3_retained_live() > 0 || (started && !__atomic_load_n(&stopping, __ATOMIC_RELAXED));
 }
 
 static apr_port_t http3_alt_port(const conn_rec *c, const server_rec *s)
 {
-    const h3_retained *r = h3_retained_get();
     const h3_config *cfg = h3_config_get(s);
 
-    if (!r || cfg->off_reason || !cfg->tls_host || !accepts(r)) {
+    if (cfg->off_reason || !cfg->tls_host || !accepts()) {
         return 0;
     }
-    return h3_listen_port_for(c->local_addr);
+    return h3_sockets_port_for(c->local_addr);
 }
 
 static apr_port_t http3_planned_port(const server_rec *s)
 {
-    const apr_array_header_t *planned = h3_listen_planned();
-    int i;
-
-    for (i = 0; !h3_config_get(s)->off_reason && i < planned->nelts; ++i) {
-        const h3_planned *one = APR_ARRAY_IDX(planned, i, const h3_planned *);
-
-        if (h3_listen_stands_for(one, s)) {
-            return quic_addr_port(&one->addr);
-        }
-    }
-    return 0;
+    return h3_config_get(s)->off_reason ? 0 : h3_listen_planned_port(s);
 }
 
 static const char *http3_off_reason(const server_rec *s)
@@ -222,6 +221,7 @@ static void register_hooks(apr_pool_t *p)
 
     ap_hook_pre_config(pre_config, after_log_and_ssl, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_check_config(check_dump, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_test_config(test_config, NULL, NULL, APR_HOOK_MIDDLE);
     /* MPMs fill ap_listeners in REALLY_FIRST. */
     ap_hook_open_logs(open_logs, NULL, NULL, APR_HOOK_MIDDLE);
@@ -230,13 +230,14 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_REALLY_LAST);
     ap_hook_child_stopping(child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_status(child_status, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_fixups(fixups, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_monitor(monitor, NULL, NULL, APR_HOOK_MIDDLE);
     APR_OPTIONAL_HOOK(ap, status_hook, h3_report_status, NULL, NULL, APR_HOOK_MIDDLE);
 
     APR_REGISTER_OPTIONAL_FN(http3_alt_port);
     APR_REGISTER_OPTIONAL_FN(http3_planned_port);
     APR_REGISTER_OPTIONAL_FN(http3_off_reason);
 
+    h3_names_register_hooks(p);
     h3_request_register_hooks(p);
     h3_response_register_hooks(p);
     h3_ssl_register_hooks(p);

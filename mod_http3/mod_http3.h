@@ -10,7 +10,7 @@
 #define MOD_HTTP3_H
 
 #include "httpd.h"
-#include "apr_optional.h"
+#include <apr_optional.h>
 
 /*
  * The UDP port (host order) on which a client that came to TCP connection `c`
