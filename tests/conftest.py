@@ -55,11 +55,11 @@ def _servers(ca):
             httpd.stop()
         except Exception as exc:    # the others must be stopped all the same; reported below
             failed.append("%s: %r" % (httpd.root, exc))
-            httpd.kill()
+            httpd.process.kill()
         said = httpd.trouble()
         trouble += ["%s: %s" % (httpd.root, line) for line in said]
         if not said and not failed:
-            httpd.remove()
+            httpd.conf.remove()
     assert not failed, "did not stop: %s" % failed
     assert not trouble, "\n".join(trouble)[:20000]
 

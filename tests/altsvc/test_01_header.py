@@ -2,12 +2,11 @@
 """Header mode: which responses carry one Alt-Svc field, whose it is, and which carry none."""
 import contextlib
 import os
-import socket
-import threading
 
 import pytest
 
 from h3test import content
+from h3test.listener import Listener
 
 VERSIONS = ("1.1", "2", "3")
 OURS = 'h3=":8443"; ma=600'
@@ -16,7 +15,7 @@ BACKEND = 'h3=":1"; ma=7'
 NO_HOST = "h3.test:99999999"    # no port is so high: such a request is refused, and has no host
 
 
-class RawBackend:
+class RawBackend(Listener):
     """Answers each path with bytes as they are, then closes."""
 
     ANSWERS = {
@@ -34,32 +33,18 @@ class RawBackend:
     ANSWERS["/hushed"] = ANSWERS["/early"]
 
     def __init__(self):
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
+        super().__init__(self._serve)
 
-    def _serve(self):
-        while True:
-            try:
-                conn, _ = self._socket.accept()
-            except OSError:
-                return              # stop() has closed the socket
-            with conn:
-                data = b""
-                while b"\r\n\r\n" not in data:
-                    more = conn.recv(65536)
-                    if not more:
-                        break
-                    data += more
-                if data:
-                    path = "/" + data.split(b" ")[1].decode().rpartition("/")[2]
-                    conn.sendall(self.ANSWERS[path].replace(b"%s", BACKEND.encode()))
-
-    def stop(self):
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join()
+    def _serve(self, conn):
+        data = b""
+        while b"\r\n\r\n" not in data:
+            more = conn.recv(65536)
+            if not more:
+                break
+            data += more
+        if data:
+            path = "/" + data.split(b" ")[1].decode().rpartition("/")[2]
+            conn.sendall(self.ANSWERS[path].replace(b"%s", BACKEND.encode()))
 
 
 @pytest.fixture(scope="module")

@@ -245,7 +245,7 @@ OPENING = (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\
 
 
 def test_the_frame_comes_second(httpd):
-    """Right behind the server's SETTINGS, and only there."""
+    """Right after the server's SETTINGS, and only there."""
     with open_socket("127.0.0.1", httpd.port, httpd.ca.file, sni="h3.test", alpn=["h2"]) as sock:
         sock.sendall(OPENING)
         kinds = read_frames(sock, PING)

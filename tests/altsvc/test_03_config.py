@@ -190,7 +190,6 @@ def test_report(make_httpd):
         written = name if name.endswith(":443") else name.split(":")[0]
         return "%s (%s:%d)" % (name, httpd.conf_file, httpd.line_of(
             "    ServerName %s\n" % written) - 1)
-    own = '. alpn="h3,h2"'
     assert list(found) == [place("h3.test:%d" % port), place("far.h3.test:443"),
                            place("clear.h3.test:%d" % port), place("off.h3.test:%d" % port),
                            place("auto.h3.test:%d" % port)]
@@ -198,8 +197,9 @@ def test_report(make_httpd):
     value = 'h3=":%d"; ma=60, h2=":%d"; ma=60' % (port, port)
     assert blocks[0] == [
         "Alt-Svc: " + value, "sent as: header",
-        "DNS: _%d._https.h3.test. 3600 IN HTTPS 1 %s" % (port, own),
-        "DNS: _%d._https.www.h3.test. 3600 IN HTTPS 1 %s" % (port, own)]
+        'DNS: _%d._https.h3.test. 3600 IN HTTPS 1 h3.test. alpn="h3,h2"' % port,
+        'DNS: _%d._https.www.h3.test. 3600 IN HTTPS 1 www.h3.test. '
+        'alpn="h3,h2"' % port]
     assert blocks[1] == [
         'Alt-Svc: h3="cdn.example:443"; ma=60, h3="[::1]:9"; ma=60, h3="192.0.2.1:9"; ma=60',
         "sent as: ALTSVC frame on HTTP/2 connections, header on others",
@@ -207,9 +207,10 @@ def test_report(make_httpd):
         'DNS: far.h3.test. 3600 IN HTTPS 1 cdn.example. alpn="h3" port=443 no-default-alpn',
         'DNS: far.h3.test. 3600 IN HTTPS 2 . alpn="h2"']
     assert blocks[2] == ["Alt-Svc: clear", "sent as: header",
-                         "DNS: _%d._https.clear.h3.test. 3600 IN HTTPS 1 ." % port]
+                         "DNS: _%d._https.clear.h3.test. 3600 IN HTTPS 1 clear.h3.test." % port]
     assert blocks[3] == ["Alt-Svc: nothing (AltSvc off)",
-                         "DNS: _%d._https.off.h3.test. 3600 IN HTTPS 1 . alpn=\"h2\"" % port]
+                         'DNS: _%d._https.off.h3.test. 3600 IN HTTPS 1 off.h3.test. '
+                         'alpn="h2"' % port]
     assert blocks[4][0] == "Alt-Svc: nothing (mod_http3 is not loaded)"
 
 
@@ -221,7 +222,7 @@ def test_report_of_records_that_can_be_published(make_httpd):
         httpd.vhost("192.0.2.1", "AltSvc h3=\":%d\"" % httpd.port,
                     aliases=("[2001:db8::1]", "h3.test", "127.0.0.1"))
         (lines,) = report(httpd).values()
-        assert lines[2:] == ['DNS: _%d._https.h3.test. 3600 IN HTTPS 1 . alpn="h3%s"' % (
+        assert lines[2:] == ['DNS: _%d._https.h3.test. 3600 IN HTTPS 1 h3.test. alpn="h3%s"' % (
             httpd.port, "" if without else ",h2")]
 
 

@@ -2,6 +2,7 @@
 """AltSvc auto: what mod_http3 really serves, on the port that is really open, and nothing else."""
 import os
 import re
+import signal
 
 import pytest
 
@@ -185,14 +186,41 @@ def test_the_report_of_both_modules(make_httpd, order):
     text = output[output.index(headings[-1]):]
     port = httpd.port
     for line in ('    Alt-Svc: h3=":%d"; ma=86400' % port,
-                 '    DNS: _%d._https.h3.test. 3600 IN HTTPS 1 . alpn="h3,h2"' % port,
-                 '    DNS: _%d._https.www.h3.test. 3600 IN HTTPS 1 . alpn="h3,h2"' % port,
+                 '    DNS: _%d._https.h3.test. 3600 IN HTTPS 1 h3.test. alpn="h3,h2"' % port,
+                 '    DNS: _%d._https.www.h3.test. 3600 IN HTTPS 1 www.h3.test. '
+                 'alpn="h3,h2"' % port,
                  "    Alt-Svc: nothing (no h3 in its Protocols)",
-                 '    DNS: _%d._https.tcp.h3.test. 3600 IN HTTPS 1 . alpn="h2"' % port,
+                 '    DNS: _%d._https.tcp.h3.test. 3600 IN HTTPS 1 tcp.h3.test. alpn="h2"' % port,
                  '    Alt-Svc: h3=":8443"; ma=86400',
                  '    DNS: mapped.h3.test. 3600 IN HTTPS 1 . alpn="h3" port=8443 no-default-alpn',
                  '    DNS: mapped.h3.test. 3600 IN HTTPS 2 . alpn="h2"'):
         assert line + "\n" in text, line
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+@pytest.mark.parametrize("own", [("http3", "altsvc"), ("altsvc", "http3"), ("http3",),
+                                 ("altsvc",)])
+def test_the_report_without_t(make_httpd, order, own):
+    """-D DUMP_HTTP3 alone prints what it prints with -t, and ends: it starts and stops nothing."""
+    httpd = make_httpd(altsvc=True, order=order)
+    httpd.conf.own = own
+    httpd.vhost("h3.test", "AltSvc auto" if "altsvc" in own else "")
+    code, expected = httpd.configtest("-D", "DUMP_HTTP3")
+    assert code == 0 and ("HTTP/3 sockets (mod_http3)" in expected) == ("http3" in own)
+    assert ("Alternative services (mod_altsvc)" in expected) == ("altsvc" in own)
+    for more in (), ("-DFOREGROUND",), ("-X",), ("-k", "start"), ("-k", "graceful"):
+        code, output = httpd.command("-D", "DUMP_HTTP3", *more)
+        if os.path.exists(httpd.pid_file):
+            os.kill(httpd.parent, signal.SIGTERM)   # it has gone to the background
+        assert (code, output + "Syntax OK\n") == (0, re.sub(r"^\[.*\n", "", expected))
+        assert not os.path.exists(httpd.pid_file) and not os.path.exists(httpd.error_log)
+    # A server that was started so without the modules must not end when they come.
+    httpd.conf.own = []
+    httpd.conf.replace("AltSvc auto", "<IfModule altsvc_module>\nAltSvc auto\n</IfModule>")
+    httpd.start("-D", "DUMP_HTTP3")
+    httpd.conf.own = own
+    httpd.graceful()
+    assert httpd.fetch("1.1", "/small.txt").status == 200
 
 
 def test_the_report_of_http3_that_nobody_is_told_of(make_httpd):

@@ -113,7 +113,7 @@ static int prepare(load_run *run, const load_opts *o, load_stat *st, apr_pool_t 
     run->env.tls = load_tls_ctx(o);
     run->env.batch = quic_udp_batch_create(pool);
     run->env.epoll = epoll_create1(EPOLL_CLOEXEC);
-    quic_timers_init(&run->env.timers);
+    quic_timer_heap_init(&run->env.timers);
     run->to_open = (uint64_t)(o->handshakes_only ? o->requests : o->conns);
     run->remainder = o->requests > 0 ? o->requests % o->conns : 0;
     run->stop_at = o->seconds > 0 ? st->begun + (uint64_t)(o->seconds * 1e9) : UINT64_MAX;
@@ -150,7 +150,7 @@ static void loop(load_run *run)
 /* Until the next timer or deadline. */
 static struct timespec patience(const load_run *run)
 {
-    const quic_timer *first = quic_timers_first(&run->env.timers);
+    const quic_timer *first = quic_timer_first(&run->env.timers);
     uint64_t when = run->give_up_at, now = now_ns();
     struct timespec ts = { 0, 0 };
 
@@ -187,7 +187,7 @@ static void run_timers(load_run *run)
 {
     const quic_timer *t;
 
-    while ((t = quic_timers_first(&run->env.timers)) != NULL && t->at <= run->env.now) {
+    while ((t = quic_timer_first(&run->env.timers)) != NULL && t->at <= run->env.now) {
         load_conn_on_timer(t->owner);
     }
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
+#include "../../mod_http3/tls/quic_keys.h"
 #include "load_sock.h"
 #include "load_tls.h"
 
@@ -151,14 +152,17 @@ static int make_quic(load_conn *c)
     params.max_idle_timeout = IDLE_TIMEOUT;
     params.active_connection_id_limit = 7;
     params.grease_quic_bit = 1;
-    quic_crypto_rand(dcid.data, dcid.datalen);
-    quic_crypto_rand(scid.data, scid.datalen);
+    quic_keys_rand(dcid.data, dcid.datalen);
+    quic_keys_rand(scid.data, scid.datalen);
     if (ngtcp2_conn_client_new(&c->quic, &dcid, &scid, &path, NGTCP2_PROTO_VER_V1, &cb, &settings,
                                &params, NULL, c)) {
         errno = ENOMEM;
         return -1;
     }
-    quic_crypto_attach(&c->crypto, c->quic, c->tls, 0);
+    if (quic_crypto_attach(&c->crypto, c->quic, c->tls, 0)) {
+        errno = ENOMEM;
+        return -1;
+    }
     if (o->keep_alive > 0) {
         ngtcp2_conn_set_keep_alive_timeout(c->quic, (ngtcp2_duration)(o->keep_alive * 1e9));
     }
@@ -564,15 +568,15 @@ static int on_new_cid(ngtcp2_conn *quic, ngtcp2_cid *cid, ngtcp2_stateless_reset
     (void)quic;
     (void)user;
     cid->datalen = cidlen;
-    quic_crypto_rand(cid->data, cidlen);
-    quic_crypto_rand(token->data, sizeof(token->data));
+    quic_keys_rand(cid->data, cidlen);
+    quic_keys_rand(token->data, sizeof(token->data));
     return 0;
 }
 
 static void on_rand(uint8_t *dest, size_t len, const ngtcp2_rand_ctx *ctx)
 {
     (void)ctx;
-    quic_crypto_rand(dest, len);
+    quic_keys_rand(dest, len);
 }
 
 static ngtcp2_ssize on_write_pkt(ngtcp2_conn *quic, ngtcp2_path *path, ngtcp2_pkt_info *pi,

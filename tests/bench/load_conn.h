@@ -8,11 +8,11 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include "../../mod_http3/quic_crypto.h"
+#include "../../mod_http3/tls/quic_crypto.h"
 #include "load_http.h"
 #include "load_opts.h"
 #include "load_stat.h"
-#include "../../mod_http3/quic_timer.h"
+#include "../../mod_http3/quic/quic_timer.h"
 
 /* What all connections share. */
 typedef struct load_env {
@@ -20,7 +20,7 @@ typedef struct load_env {
     load_stat *stat;
     struct ssl_ctx_st *tls;
     quic_udp_batch *batch;
-    quic_timers timers;
+    quic_timer_heap timers;
     int epoll;
     uint64_t now;              /* of this turn of the loop, CLOCK_MONOTONIC, nanoseconds */
     struct load_conn *touched; /* what had an event in this turn, by touched_next */

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <openssl/sha.h>
-#include "../../mod_http3/quic_crypto.h"
+#include "../../mod_http3/tls/quic_keys.h"
 
 #define NS 1000000000ull
 #define CREDIT_TICK (NS / 50)
@@ -111,7 +111,7 @@ int load_http_open(load_http *h, ngtcp2_conn *quic, ngtcp2_ccerr *ccerr)
     cb.stop_sending = on_stop_sending;
     cb.reset_stream = on_reset_stream;
     cb.shutdown = on_goaway;
-    cb.rand = quic_crypto_rand;
+    cb.rand = quic_keys_rand;
     nghttp3_settings_default(&settings);
     settings.qpack_max_dtable_capacity = QPACK_TABLE;
     settings.qpack_encoder_max_dtable_capacity = QPACK_TABLE;

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <nghttp3/nghttp3.h>
-#include "../../mod_http3/quic_udp.h"
+#include "../../mod_http3/quic/quic_udp.h"
 
 #define LOAD_HEADERS_MAX 64
 #define LOAD_LOCALS_MAX 64

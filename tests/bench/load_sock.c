@@ -87,9 +87,9 @@ size_t load_sock_send(int fd, const quic_addr *local, const quic_addr *remote, u
                       const uint8_t *data, size_t len, size_t segsize, double loss, load_stat *st)
 {
     size_t done = 0, sent;
-    quic_send_result rv = QUIC_SENT;
+    quic_udp_result rv = QUIC_UDP_SENT;
 
-    while (done < len && rv == QUIC_SENT) {
+    while (done < len && rv == QUIC_UDP_SENT) {
         size_t n = len - done;
 
         if (loss > 0) {

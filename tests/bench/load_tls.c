@@ -9,7 +9,7 @@
 #include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include "../../mod_http3/quic_crypto.h"
+#include "../../mod_http3/tls/quic_crypto.h"
 
 #define SESSION_MAX 65536
 
@@ -57,13 +57,11 @@ SSL_CTX *load_tls_ctx(const load_opts *o)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_method());
 
-    if (!ctx) {
+    if (!ctx || quic_crypto_ctx_init(ctx)) {
         fprintf(stderr, "h3load: no TLS context\n");
+        SSL_CTX_free(ctx);
         return NULL;
     }
-    SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
-    SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION);
-    quic_crypto_ctx_init(ctx);
     if (o->cacert) {
         if (!SSL_CTX_load_verify_locations(ctx, o->cacert, NULL)) {
             fprintf(stderr, "h3load: no certificates in %s\n", o->cacert);

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An HTTP/1.1 server in a thread that remembers what it was asked, for mod_proxy_http."""
+import contextlib
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -56,7 +58,19 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD" and status not in (204, 304):
             self.wfile.write(body)
 
+    def _early(self):
+        """Says no to the head alone, and reads on until the other side is done."""
+        self.close_connection = True
+        self._answer(403, b"early\n", [("Connection", "close")])
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            while self.rfile.read1(65536):
+                pass
+
     def _any(self):
+        if self.path.startswith("/early"):
+            self._early()
+            return
         try:
             body, whole = self._body()
         except ConnectionError:

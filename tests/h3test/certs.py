@@ -130,13 +130,15 @@ class Authority:
             self._pairs["intermediate"] = Pair(self.folder, "intermediate", cert, key)
         return self._pairs["intermediate"]
 
-    def leaf(self, stem="h3", kind="ec", names=DEFAULT_NAMES, chained=False, padding=0):
+    def leaf(self, stem="h3", kind="ec", names=DEFAULT_NAMES, chained=False, padding=0,
+             subject=None):
         """A server certificate; the same stem gives the same one again."""
         if stem not in self._pairs:
             above = self.intermediate() if chained else self.root
             key = self._new_key(kind)
-            cert = self._sign(_name(names[0]), key.public_key(), above.cert.subject, above.key,
-                              names=names, usage=ExtendedKeyUsageOID.SERVER_AUTH, padding=padding)
+            cert = self._sign(subject or _name(names[0]), key.public_key(), above.cert.subject,
+                              above.key, names=names, usage=ExtendedKeyUsageOID.SERVER_AUTH,
+                              padding=padding)
             self._pairs[stem] = Pair(self.folder, stem, cert, key,
                                      [above.cert] if chained else [])
         return self._pairs[stem]

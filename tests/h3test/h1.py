@@ -41,7 +41,7 @@ class H1Conn:
         self.port = port
         self.sock = open_socket(address, port, ca_file, tls, sni, ["http/1.1"] if tls else (),
                                 client, local, timeout, tls13)
-        self._buffer = b""
+        self.buffer = b""           # what has come and has not been taken
 
     def __enter__(self):
         return self
@@ -52,25 +52,27 @@ class H1Conn:
     def close(self):
         self.sock.close()
 
-    def _more(self):
+    def more(self):
+        """Waits for something; ConnectionEnded where nothing will come any more."""
         try:
             data = self.sock.recv(65536)
         except (ConnectionResetError, ssl.SSLError) as exc:
             raise ConnectionEnded(str(exc)) from exc
         if not data:
             raise ConnectionEnded("the server closed the connection")
-        self._buffer += data
+        self.buffer += data
 
     def _line(self):
-        while b"\r\n" not in self._buffer:
-            self._more()
-        line, self._buffer = self._buffer.split(b"\r\n", 1)
+        while b"\r\n" not in self.buffer:
+            self.more()
+        line, self.buffer = self.buffer.split(b"\r\n", 1)
         return line.decode("latin-1")
 
-    def _exactly(self, count):
-        while len(self._buffer) < count:
-            self._more()
-        data, self._buffer = self._buffer[:count], self._buffer[count:]
+    def exactly(self, count):
+        """Takes so many bytes."""
+        while len(self.buffer) < count:
+            self.more()
+        data, self.buffer = self.buffer[:count], self.buffer[count:]
         return data
 
     def _fields(self):
@@ -88,7 +90,7 @@ class H1Conn:
             if size == 0:
                 response.trailers = self._fields()
                 return
-            response.body += self._exactly(size)
+            response.body += self.exactly(size)
             self._line()
 
     def read_head(self):
@@ -110,13 +112,13 @@ class H1Conn:
         if (response.get("transfer-encoding") or "").lower() == "chunked":
             self._chunked(response)
         elif response.get("content-length") is not None:
-            response.body = self._exactly(int(response.get("content-length")))
+            response.body = self.exactly(int(response.get("content-length")))
         else:
             try:
                 while True:
-                    self._more()
+                    self.more()
             except ConnectionEnded:
-                response.body, self._buffer = self._buffer, b""
+                response.body, self.buffer = self.buffer, b""
         return response
 
     def send_head(self, method, path, fields=(), authority=None):
@@ -142,8 +144,8 @@ class H1Conn:
         if names.get("expect", "").lower() == "100-continue":
             status, got = self.read_head()
             if status != 100:
-                self._buffer = ("HTTP/1.1 %d -\r\n%s\r\n" % (status, "".join(
-                    "%s: %s\r\n" % pair for pair in got))).encode() + self._buffer
+                self.buffer = ("HTTP/1.1 %d -\r\n%s\r\n" % (status, "".join(
+                    "%s: %s\r\n" % pair for pair in got))).encode() + self.buffer
                 return self.read_response(method)
             interim.append((status, got))
         if chunked:

@@ -33,8 +33,8 @@ class H2Conn:
         self.sock.sendall(self.h2.data_to_send())
         self.altsvc = []            # [(origin, value)] of ALTSVC frames
         self.goaway = None
-        self._open = {}
-        self._done = {}
+        self.responses = {}         # stream ID -> what has come of it
+        self.done = {}              # stream ID -> None (END_STREAM), or RST_STREAM's code
 
     def __enter__(self):
         return self
@@ -45,12 +45,13 @@ class H2Conn:
     def close(self):
         self.sock.close()
 
-    def _flush(self):
+    def flush(self):
+        """Sends what HTTP/2 has to send now."""
         data = self.h2.data_to_send()
         if data:
             self.sock.sendall(data)
 
-    def _turn(self):
+    def turn(self):
         """Reads once and takes in what came."""
         try:
             data = self.sock.recv(65536)
@@ -60,10 +61,10 @@ class H2Conn:
             raise ConnectionEnded("the server closed the connection", self.goaway)
         for event in self.h2.receive_data(data):
             self._take(event)
-        self._flush()
+        self.flush()
 
     def _take(self, event):
-        stream = self._open.get(getattr(event, "stream_id", None))
+        stream = self.responses.get(getattr(event, "stream_id", None))
         if isinstance(event, h2.events.AlternativeServiceAvailable):
             self.altsvc.append((_text(event.origin), _text(event.field_value)))
         elif isinstance(event, h2.events.ConnectionTerminated):
@@ -84,9 +85,9 @@ class H2Conn:
         elif isinstance(event, h2.events.TrailersReceived):
             stream.trailers = [(_text(n), _text(v)) for n, v in event.headers]
         elif isinstance(event, h2.events.StreamEnded):
-            self._done[event.stream_id] = None
+            self.done[event.stream_id] = None
         elif isinstance(event, h2.events.StreamReset):
-            self._done.setdefault(event.stream_id, event.error_code)
+            self.done.setdefault(event.stream_id, event.error_code)
 
     def open(self, method="GET", path="/", fields=(), authority=None, end_stream=True,
              scheme="https"):
@@ -96,33 +97,33 @@ class H2Conn:
         if authority is False:
             head = [f for f in head if f[0] != ":authority"]
         head += [(name.lower(), value) for name, value in fields]
-        self._open[stream_id] = Response("2")
+        self.responses[stream_id] = Response("2")
         self.h2.send_headers(stream_id, [(n.encode(), v.encode("latin-1")) for n, v in head],
                              end_stream=end_stream)
-        self._flush()
+        self.flush()
         return stream_id
 
     def send(self, stream_id, data, end_stream=False):
         view = memoryview(data)
         while len(view) or end_stream:
-            if stream_id in self._done:
+            if stream_id in self.done:
                 return
             room = min(self.h2.local_flow_control_window(stream_id),
                        self.h2.max_outbound_frame_size, len(view))
             if len(view) and not room:
-                self._turn()
+                self.turn()
                 continue
             last = end_stream and room == len(view)
             self.h2.send_data(stream_id, bytes(view[:room]), end_stream=last)
-            self._flush()
+            self.flush()
             view = view[room:]
             if last:
                 return
 
     def finish(self, stream_id):
-        while stream_id not in self._done:
-            self._turn()
-        response, code = self._open.pop(stream_id), self._done[stream_id]
+        while stream_id not in self.done:
+            self.turn()
+        response, code = self.responses.pop(stream_id), self.done[stream_id]
         if code not in (None, 0) or response.status is None:
             raise StreamEnded("RST_STREAM %s" % code, code, response)
         return response
@@ -137,9 +138,9 @@ class H2Conn:
         stream_id = self.open(method, path, fields, authority, body is None, scheme)
         if body is not None:
             if names.get("expect", "").lower() == "100-continue":
-                stream = self._open[stream_id]
-                while not stream.interim and stream.status is None and stream_id not in self._done:
-                    self._turn()
+                stream = self.responses[stream_id]
+                while not stream.interim and stream.status is None and stream_id not in self.done:
+                    self.turn()
                 if stream.status is not None:
                     return self.finish(stream_id)
             for piece in ([body] if whole else body):

@@ -1,26 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/3 on aioquic's QUIC, with a frame layer of its own.
-
-Nothing runs behind the test's back: a connection sends and receives only while one of its methods
-(or pump()) waits, so a test that stops calling is a client that has gone away. The frame layer is
-this file's, not aioquic's, because tests must see and send what a well-behaved one would hide.
-"""
-import os
-import select
-import socket
-import ssl
-import time
+"""HTTP/3 on a connection of transport.py, with a frame layer of its own: tests must see and send
+what that of a well-behaved library would hide."""
+import dataclasses
+import operator
 
 import pylsqpack
-from aioquic.buffer import Buffer, encode_uint_var
+from aioquic.buffer import encode_uint_var
 from aioquic.quic import events
-from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.connection import QuicConnection, QuicConnectionState
-from aioquic.quic.packet import pull_quic_transport_parameters, push_quic_transport_parameters
-from aioquic.tls import Epoch
 
+from .quic import QuicSettings
 from .response import ConnectionEnded, Response, StreamEnded
-from .wait import bound
+from .transport import Transport
 
 DATA, HEADERS, CANCEL_PUSH, SETTINGS, PUSH_PROMISE, GOAWAY, MAX_PUSH_ID = 0, 1, 3, 4, 5, 7, 13
 STREAM_CONTROL, STREAM_PUSH, STREAM_ENCODER, STREAM_DECODER = 0, 1, 2, 3
@@ -46,7 +36,7 @@ def settings_frame(settings):
 
 
 def _varint(data, offset):
-    """(value, offset behind it), or (None, offset) where it is not all there yet."""
+    """(value, offset after it), or (None, offset) where it is not all there yet."""
     if offset >= len(data):
         return None, offset
     size = 1 << (data[offset] >> 6)
@@ -56,80 +46,15 @@ def _varint(data, offset):
         offset + size
 
 
-class Quic(QuicConnection):
-    """aioquic's connection with the few openings that tests need."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class H3Settings(QuicSettings):
+    """The one object that says what a client is: of TLS, of QUIC, and here of HTTP/3."""
 
-    def __init__(self, *, signature_algorithms=None, dcid=None, parameters=None, **kwargs):
-        super().__init__(**kwargs)
-        self.hold_credit = False
-        self._other_parameters = parameters or {}
-        self.peer_parameters = None
-        self._wanted_signatures = signature_algorithms
-        if dcid is not None:
-            self._peer_cid.cid = dcid
-            self._original_destination_connection_id = dcid
-
-    def _initialize(self, peer_cid):
-        super()._initialize(peer_cid)
-        if self._wanted_signatures is not None:
-            self.tls._signature_algorithms = list(self._wanted_signatures)
-
-    def _parse_transport_parameters(self, data, from_session_ticket=False):
-        if not from_session_ticket:
-            self.peer_parameters = pull_quic_transport_parameters(Buffer(data=data))
-        return super()._parse_transport_parameters(data, from_session_ticket=from_session_ticket)
-
-    def _serialize_transport_parameters(self):
-        data = super()._serialize_transport_parameters()
-        if not self._other_parameters:
-            return data
-        said = pull_quic_transport_parameters(Buffer(data=data))
-        for name, value in self._other_parameters.items():
-            setattr(said, name, value)
-        buf = Buffer(capacity=1024)
-        push_quic_transport_parameters(buf, said)
-        return buf.data
-
-    def _write_stream_limits(self, *args, **kwargs):
-        if not self.hold_credit:
-            super()._write_stream_limits(*args, **kwargs)
-
-    def _write_connection_limits(self, *args, **kwargs):
-        if not self.hold_credit:
-            super()._write_connection_limits(*args, **kwargs)
-
-    @property
-    def closed_by_peer(self):
-        """The ConnectionTerminated that the server's CONNECTION_CLOSE will become, or None."""
-        return self._close_event if self._state is QuicConnectionState.DRAINING else None
-
-    @property
-    def peer_ids(self):
-        """[(connection ID, stateless reset token)] of the server that we have not retired."""
-        return [(c.cid, c.stateless_reset_token)
-                for c in [self._peer_cid] + self._peer_cid_available]
-
-    def use_peer_id(self, cid):
-        """From here on address the server by this one of its connection IDs."""
-        for have in self._peer_cid_available:
-            if have.cid == cid:
-                self._peer_cid_available.remove(have)
-                self._peer_cid_available.append(self._peer_cid)
-                self._peer_cid = have
-                return
-        raise ValueError("the server did not give us this connection ID")
-
-    @property
-    def cipher(self):
-        return self.tls.key_schedule.cipher_suite.name
-
-    @property
-    def server_certificate(self):
-        return self.tls._peer_certificate
-
-    @property
-    def server_chain(self):
-        return self.tls._peer_certificate_chain
+    connect: bool = True                # False: the test takes the steps of connect() by itself
+    timeout: float = 15                 # seconds for the handshake
+    start_h3: bool = True               # False: connected, it opens none of its critical streams
+    qpack_table_capacity: int = 4096    # bytes; our SETTINGS
+    qpack_blocked_streams: int = 16
 
 
 class Stream:
@@ -148,7 +73,8 @@ class Stream:
         self._data_left = 0
         self._blocked = False
 
-    def _take(self, data, end):
+    def take(self, data, end):
+        """What has come on it."""
         self._buffer += data
         self.ended = self.ended or end
         self._parse()
@@ -188,7 +114,8 @@ class Stream:
         self.conn.send_decoder(control)
         self._fields(fields)
 
-    def _resume(self):
+    def resume(self):
+        """QPACK has what its head waited for."""
         control, fields = self.conn.decoder.resume_header(self.id)
         self.conn.send_decoder(control)
         self._blocked = False
@@ -229,8 +156,8 @@ class Stream:
         self.conn.flush()
 
     def unsent(self):
-        stream = self.conn.quic._streams.get(self.id)
-        return 0 if stream is None else len(stream.sender._buffer)
+        """The bytes that have not been sent, or not been acknowledged."""
+        return self.conn.quic.unsent(self.id)
 
     def raw(self, data, end=False):
         self.conn.quic.send_stream_data(self.id, data, end)
@@ -263,60 +190,36 @@ class Stream:
         return self.response
 
 
-class H3Conn:
-    version = "3"
+def _of_transport(name):
+    return property(operator.attrgetter("transport." + name))
 
-    def __init__(self, address, port, *, ca_file=None, sni="h3.test", alpn=("h3",), local=None,
-                 ticket=None, timeout=15, connect=True, h3=True, verify=True, idle_timeout=60.0,
-                 settings=((QPACK_MAX_TABLE_CAPACITY, 4096), (QPACK_BLOCKED_STREAMS, 16)),
-                 max_data=1 << 20, max_stream_data=1 << 20, cipher_suites=None,
-                 signature_algorithms=None, keylog=None, qlog=None, versions=None, dcid=None,
-                 parameters=None):
-        """sni None sends no SNI; the certificate is then checked for the address. parameters:
-        transport parameters that the client says other than it does, in milliseconds."""
-        info = socket.getaddrinfo(address, port, type=socket.SOCK_DGRAM)[0]
-        self.family, self.peer = info[0], info[4]
-        self.port, self.sni = port, sni
-        self.authority = sni or ("[%s]" % address if ":" in address else address)
-        config = QuicConfiguration(
-            is_client=True, alpn_protocols=list(alpn), server_name=sni or address,
-            cafile=ca_file, session_ticket=ticket, idle_timeout=idle_timeout, max_data=max_data,
-            max_stream_data=max_stream_data, secrets_log_file=keylog, quic_logger=qlog,
-            cipher_suites=cipher_suites,
-            verify_mode=ssl.CERT_REQUIRED if verify and ca_file else ssl.CERT_NONE)
-        if versions:
-            config.supported_versions = list(versions)
-        self.tickets = []
-        self.quic = Quic(configuration=config, session_ticket_handler=self.tickets.append,
-                         signature_algorithms=signature_algorithms, dcid=dcid,
-                         parameters=parameters)
-        self.sock = self._new_socket(local)
-        self.settings = dict(settings)
+
+class H3Conn:
+    """A client of HTTP/3. Its transport is `transport`, aioquic's connection in that is `quic`."""
+
+    version = "3"
+    # No others: what is set here by mistake, and not on the transport, would do nothing.
+    __slots__ = ("settings", "port", "transport", "authority", "peer_settings", "goaway", "goaways",
+                 "streams", "uni_bytes", "control_stream", "encoder_stream", "decoder_stream",
+                 "decoder", "encoder", "_uni")
+
+    def __init__(self, address, port, settings=H3Settings()):
+        self.settings, self.port = settings, port
+        self.transport = Transport(address, port, settings, self._event, NAMES)
+        self.authority = settings.sni or ("[%s]" % address if ":" in address else address)
         self.peer_settings = None
         self.goaway = None          # the last GOAWAY's stream ID
         self.goaways = []
-        self.handshake = None       # HandshakeCompleted
-        self.ended = None           # ConnectionTerminated
-        self.stateless_reset = False
         self.streams = {}
-        self.sent = []              # sizes of datagrams
-        self.received = []
-        self.strangers = []         # (address, datagram) that came from elsewhere than the peer
-        self.pings = set()
-        self.events = []
-        self.on_send = None         # fn(datagram) -> datagram to send, or None to lose it
-        self.on_receive = None
-        self.decoder = pylsqpack.Decoder(self.settings.get(QPACK_MAX_TABLE_CAPACITY, 0),
-                                         self.settings.get(QPACK_BLOCKED_STREAMS, 0))
+        self.uni_bytes = {}         # the server's stream type -> bytes received
+        self.control_stream = self.encoder_stream = self.decoder_stream = None
+        self.decoder = pylsqpack.Decoder(settings.qpack_table_capacity,
+                                         settings.qpack_blocked_streams)
         self.encoder = pylsqpack.Encoder()
-        self._encoder_stream = self._decoder_stream = self.control_stream = None
-        self._uni = {}              # server's unidirectional streams: id -> [type, buffer, ended]
-        self.uni_bytes = {}         # stream type -> bytes received
-        self._speak_h3 = h3
-        self.closed = False
-        if connect:
+        self._uni = {}              # server's unidirectional streams: id -> [type, buffer]
+        if settings.connect:
             try:
-                self.connect(timeout)
+                self.connect(settings.timeout)
             except BaseException:
                 self.abandon()
                 raise
@@ -327,155 +230,54 @@ class H3Conn:
     def __exit__(self, *_):
         self.close()
 
-    # -- sockets and time
+    # -- the transport's, at hand
 
-    def _new_socket(self, local):
-        sock = socket.socket(self.family, socket.SOCK_DGRAM)
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 21)
-        if local is not None:
-            sock.bind((local, 0) if isinstance(local, str) else local)
-        else:
-            sock.bind(("::" if self.family == socket.AF_INET6 else "0.0.0.0", 0))
-        return sock
-
-    @property
-    def local_port(self):
-        return self.sock.getsockname()[1]
-
-    def fileno(self):
-        return self.sock.fileno()
-
-    def flush(self):
-        """Sends what QUIC has to send now."""
-        for data, _ in self.quic.datagrams_to_send(time.monotonic()):
-            if self.on_send is not None:
-                data = self.on_send(data)
-            if data is None:
-                continue
-            self.sent.append(len(data))
-            self._send(data)
-
-    def _send(self, data):
-        try:
-            self.sock.sendto(data, self.peer)
-        except (BlockingIOError, ConnectionRefusedError):
-            pass                    # lost, as a datagram may be; QUIC repeats it
-
-    def send_frames(self, frames, first=0x40):
-        """A 1-RTT packet of these frames as they are, past the client's own state."""
-        quic, crypto = self.quic, self.quic._cryptos[Epoch.ONE_RTT]
-        number, quic._packet_number = quic._packet_number, quic._packet_number + 1
-        head = bytes([first | crypto.key_phase << 2 | 3]) + quic._peer_cid.cid
-        self._send(crypto.encrypt_packet(head + number.to_bytes(4, "big"), frames, number))
-
-    def _is_reset(self, data):
-        tokens = [token for _, token in self.quic.peer_ids if token]
-        return len(data) >= 21 and not data[0] & 0x80 and data[-16:] in tokens
-
-    def _receive(self):
-        for _ in range(64):
-            try:
-                data, peer = self.sock.recvfrom(65536)
-            except (BlockingIOError, ConnectionRefusedError):
-                return
-            if peer[:2] != self.peer[:2]:
-                self.strangers.append((peer, data))
-                continue
-            if self.on_receive is not None:
-                data = self.on_receive(data)
-                if data is None:
-                    continue
-            self.received.append(len(data))
-            if self._is_reset(data):
-                self.stateless_reset = True
-            self.quic.receive_datagram(data, self.peer, time.monotonic())
-            self._events()
-            if self.quic.closed_by_peer is not None and self.ended is None:
-                # Not after the draining period only: what comes in it changes nothing.
-                self.ended = self.quic.closed_by_peer
-
-    def discard(self):
-        """Loses every datagram that waits in the socket."""
-        try:
-            while True:
-                self.sock.recvfrom(65536)
-        except BlockingIOError:
-            pass
-
-    def turn(self, limit=0.05):
-        """One turn of the loop: send, wait at most `limit` s for a datagram, run due timers."""
-        self.flush()
-        timer = self.quic.get_timer()
-        wait = limit if timer is None else max(0.0, min(limit, timer - time.monotonic()))
-        ready, _, _ = select.select([self.sock], [], [], wait)
-        self.after_select(bool(ready))
-
-    def after_select(self, readable):
-        if readable:
-            self._receive()
-        now = time.monotonic()
-        timer = self.quic.get_timer()
-        if timer is not None and now >= timer:
-            self.quic.handle_timer(now)
-        self._events()
-        self.flush()
-
-    def pump(self, seconds):
-        """Lets the connection live for so long."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and self.ended is None and not self.stateless_reset:
-            self.turn(max(0.0, min(0.05, deadline - time.monotonic())))
-
-    def wait(self, condition, timeout=15):
-        """Until condition() is true; ConnectionEnded if the connection ends first."""
-        deadline = time.monotonic() + bound(timeout)
-        while not condition():
-            if self.ended is not None:
-                raise self._how_it_ended()
-            if self.stateless_reset:
-                raise ConnectionEnded("stateless reset")
-            if time.monotonic() > deadline:
-                raise TimeoutError("HTTP/3: nothing within %gs; datagrams sent %d, received %d" % (
-                    bound(timeout), len(self.sent), len(self.received)))
-            self.turn()
-
-    def _how_it_ended(self):
-        code, reason = self.ended.error_code, self.ended.reason_phrase
-        transport = self.ended.frame_type is not None
-        return ConnectionEnded("connection ended: %s %s %r" % (
-            "transport" if transport else "application",
-            hex(code) if transport else NAMES.get(code, hex(code)), reason), code, reason,
-            transport)
-
-    def wait_end(self, timeout=15):
-        """Until the connection has ended; returns how, as a ConnectionEnded."""
-        try:
-            self.wait(lambda: False, timeout)
-        except ConnectionEnded as exc:
-            return exc
+    quic = _of_transport("quic")
+    sock = _of_transport("sock")
+    local_port = _of_transport("local_port")
+    tickets = _of_transport("tickets")
+    handshake = _of_transport("handshake")
+    ended = _of_transport("ended")
+    stateless_reset = _of_transport("stateless_reset")
+    closed = _of_transport("closed")
+    received = _of_transport("received")
+    begin = _of_transport("begin")
+    flush = _of_transport("flush")
+    turn = _of_transport("turn")
+    pump = _of_transport("pump")
+    wait = _of_transport("wait")
+    wait_end = _of_transport("wait_end")
+    how_it_ended = _of_transport("how_it_ended")
+    ping = _of_transport("ping")
+    rebind = _of_transport("rebind")
+    abandon = _of_transport("abandon")
+    fileno = _of_transport("fileno")
+    after_select = _of_transport("after_select")
 
     # -- life of the connection
 
     def connect(self, timeout=15):
-        self.quic.connect(self.peer, time.monotonic())
+        """The handshake, and our critical streams."""
+        self.begin()
         self.wait(lambda: self.handshake is not None, timeout)
-        if self._speak_h3:
+        if self.settings.start_h3:
             self.start_h3()
         self.flush()
 
     def start_h3(self):
         """Opens our three critical streams and says our SETTINGS."""
         self.control_stream = self.open_uni(STREAM_CONTROL)
-        self._encoder_stream = self.open_uni(STREAM_ENCODER)
-        self._decoder_stream = self.open_uni(STREAM_DECODER)
-        self.quic.send_stream_data(self.control_stream, settings_frame(self.settings.items()))
+        self.encoder_stream = self.open_uni(STREAM_ENCODER)
+        self.decoder_stream = self.open_uni(STREAM_DECODER)
+        self.quic.send_stream_data(self.control_stream, settings_frame((
+            (QPACK_MAX_TABLE_CAPACITY, self.settings.qpack_table_capacity),
+            (QPACK_BLOCKED_STREAMS, self.settings.qpack_blocked_streams))))
         self._set_up_encoder()
         self.flush()
 
     def _set_up_encoder(self):
         """Once there are our streams and the server's SETTINGS, whichever comes first."""
-        if self._encoder_stream is not None and self.peer_settings is not None:
+        if self.encoder_stream is not None and self.peer_settings is not None:
             self.send_encoder(self.encoder.apply_settings(
                 self.peer_settings.get(QPACK_MAX_TABLE_CAPACITY, 0),
                 self.peer_settings.get(QPACK_BLOCKED_STREAMS, 0)))
@@ -492,56 +294,22 @@ class H3Conn:
 
     def send_encoder(self, data):
         if data:
-            self.quic.send_stream_data(self._encoder_stream, data)
+            self.quic.send_stream_data(self.encoder_stream, data)
 
     def send_decoder(self, data):
         if data:
-            self.quic.send_stream_data(self._decoder_stream, data)
+            self.quic.send_stream_data(self.decoder_stream, data)
 
     def close(self, code=H3_NO_ERROR, reason=""):
         """Says CONNECTION_CLOSE (once) and forgets the socket."""
-        if self.closed:
-            return
-        if self.ended is None and self.handshake is not None:
-            self.quic.close(error_code=code, reason_phrase=reason)
-            self.flush()
-        self.abandon()
-
-    def abandon(self):
-        """Goes away without a word."""
-        self.closed = True
-        self.sock.close()
-
-    def rebind(self, local=None):
-        """From here on from another port, as after a NAT rebinding; returns the old socket."""
-        old, self.sock = self.sock, self._new_socket(local)
-        return old
-
-    def ping(self, timeout=15):
-        """Until the server has acknowledged a PING."""
-        uid = int.from_bytes(os.urandom(4), "big")
-        self.quic.send_ping(uid)
-        self.wait(lambda: uid in self.pings, timeout)
+        self.transport.close(code, reason)
 
     # -- what comes
 
-    def _events(self):
-        while True:
-            event = self.quic.next_event()
-            if event is None:
-                return
-            self._event(event)
-
     def _event(self, event):
-        if isinstance(event, events.HandshakeCompleted):
-            self.handshake = event
-        elif isinstance(event, events.ConnectionTerminated):
-            self.ended = event
-        elif isinstance(event, events.PingAcknowledged):
-            self.pings.add(event.uid)
-        elif isinstance(event, events.StreamDataReceived):
+        if isinstance(event, events.StreamDataReceived):
             if event.stream_id in self.streams:
-                self.streams[event.stream_id]._take(event.data, event.end_stream)
+                self.streams[event.stream_id].take(event.data, event.end_stream)
             elif event.stream_id & 3 == 3:
                 self._take_uni(event)
         elif isinstance(event, events.StreamReset):
@@ -550,7 +318,6 @@ class H3Conn:
         elif isinstance(event, events.StopSendingReceived):
             if event.stream_id in self.streams:
                 self.streams[event.stream_id].stop_code = event.error_code
-        self.events.append(event)
 
     def _take_uni(self, event):
         state = self._uni.setdefault(event.stream_id, [None, b""])
@@ -567,7 +334,7 @@ class H3Conn:
         elif kind == STREAM_ENCODER:
             state[1] = b""
             for stream_id in self.decoder.feed_encoder(data):
-                self.streams[stream_id]._resume()
+                self.streams[stream_id].resume()
         elif kind == STREAM_DECODER:
             state[1] = b""
             self.encoder.feed_decoder(data)
@@ -645,18 +412,3 @@ class H3Conn:
             pieces = [body[i:i + 16384] for i in range(0, len(body), 16384)] if whole else body
             stream.send_body(pieces, timeout=timeout)
         return stream.finish(timeout)
-
-
-def pump_all(conns, condition, timeout=30):
-    """Drives several connections at once until condition() is true."""
-    deadline = time.monotonic() + bound(timeout)
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError("HTTP/3: not within %gs on %d connections" % (
-                bound(timeout), len(conns)))
-        alive = [c for c in conns if c.ended is None and not c.closed]
-        for conn in alive:
-            conn.flush()
-        ready, _, _ = select.select(alive, [], [], 0.02)
-        for conn in alive:
-            conn.after_select(conn in ready)

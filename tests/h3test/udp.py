@@ -7,11 +7,10 @@ import struct
 import time
 
 from aioquic.buffer import Buffer, encode_uint_var
-from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.crypto import CryptoPair
-from aioquic.quic.packet import QuicPacketType, pull_quic_header
+from aioquic.quic.packet import QuicPacketType, pull_ack_frame, pull_quic_header
 
-from .h3conn import Quic
+from .quic import Quic, QuicSettings
 from .wait import bound
 
 UDP_SEGMENT = 103                   # linux/udp.h
@@ -86,10 +85,7 @@ def short_header(size, dcid=None, first=None):
 
 def client_hello(sni="h3.test", dcid=None, ca_file=None, alpn=("h3",)):
     """The datagrams of a genuine first flight, and the connection that made them."""
-    config = QuicConfiguration(is_client=True, alpn_protocols=list(alpn), server_name=sni,
-                               cafile=ca_file)
-    config.supported_versions = [V1]
-    quic = Quic(configuration=config, dcid=dcid)
+    quic = Quic(QuicSettings(alpn=alpn, ca_file=ca_file, versions=[V1], dcid=dcid), sni)
     now = time.monotonic()
     quic.connect(("127.0.0.1", 1), now)
     return [data for data, _ in quic.datagrams_to_send(now)], quic
@@ -103,7 +99,7 @@ def client_hello_bytes(sni="h3.test", dcid=None):
     """(the bare ClientHello, the connection ID it names as our source)"""
     sent, quic = client_hello(sni, dcid)
     crypto = CryptoPair()
-    crypto.setup_initial(quic._original_destination_connection_id, is_client=False, version=V1)
+    crypto.setup_initial(quic.original_destination_connection_id, is_client=False, version=V1)
     hello = {}
     for datagram in sent:
         for payload in _initial_payloads(datagram, crypto):
@@ -113,7 +109,7 @@ def client_hello_bytes(sni="h3.test", dcid=None):
 
 def _initial_payloads(datagram, crypto):
     buf = Buffer(data=datagram)
-    # The zeros behind the last packet pad the datagram.
+    # The zeros after the last packet pad the datagram.
     while not buf.eof() and datagram[buf.tell()] & 0x80:
         start = buf.tell()
         header = pull_quic_header(buf, host_cid_length=8)
@@ -148,6 +144,25 @@ def initial(dcid, scid, payload, *, pn=0, token=b"", size=1200, version=V1, key_
     length = 2 + len(payload) + 16 if length_field is None else length_field
     head += (0x4000 | length).to_bytes(2, "big") + (pn & 0xffff).to_bytes(2, "big")
     return crypto.encrypt_packet(head, payload, pn)
+
+
+def frame_types(datagram, dcid):
+    """The types of the frames in the server's first Initial, up to the first unexpected one."""
+    crypto = CryptoPair()
+    crypto.setup_initial(dcid, is_client=True, version=V1)
+    found = set()
+    buf = Buffer(data=next(_initial_payloads(datagram, crypto)))
+    while not buf.eof():
+        kind = buf.pull_uint_var()
+        found.add(kind)
+        if kind == 6:
+            buf.pull_uint_var()
+            buf.pull_bytes(buf.pull_uint_var())
+        elif kind in (2, 3):
+            pull_ack_frame(buf)
+        elif kind not in (0, 1):
+            break
+    return found
 
 
 def close_code(datagram, dcid):

@@ -16,9 +16,12 @@ UP, DOWN = "up", "down"             # towards the server, towards the client
 class Plan:
     """What happens to the datagrams of one direction."""
 
-    def __init__(self, loss=0.0, twice=0.0, late=0.0, lateness=0.01, lose=(), repeat=(), delay=0.0):
+    def __init__(self, loss=0.0, twice=0.0, late=0.0, lateness=0.01, lose=(), repeat=(), delay=0.0,
+                 largest=65535, after=0):
         """lose, repeat: the numbers, from 0, of the datagrams to lose and to deliver twice; loss,
-        twice and late are chances; a late datagram comes `lateness` seconds after its turn."""
+        twice and late are chances; a late datagram comes `lateness` seconds after its turn. After
+        so many bytes, datagrams of more than `largest` vanish."""
+        self.largest, self.after = largest, after
         self.loss, self.twice, self.late, self.lateness = loss, twice, late, lateness
         self.lose, self.repeat, self.delay = frozenset(lose), frozenset(repeat), delay
 
@@ -122,7 +125,10 @@ class Wire:
     def _route(self, way, data, end):
         number = self.seen[way]
         self.seen[way] += 1
-        fate = self.plans[way].fate(number, self._dice)
+        plan = self.plans[way]
+        fate = plan.fate(number, self._dice)
+        if len(data) > plan.largest and self.passed[way] >= plan.after:
+            fate = []
         self.lost[way] += not fate
         now = time.monotonic()
         for after in fate:

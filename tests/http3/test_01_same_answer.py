@@ -8,7 +8,6 @@ import zlib
 import pytest
 
 from h3test import content
-from h3test.response import StreamEnded
 
 VERSIONS = ("1.1", "2", "3")
 # Fields of one connection (RFC 9110 section 7.6.1), and the clock.
@@ -307,8 +306,8 @@ def test_cgi_that_writes_its_own_head(httpd, end):
 def test_cgi_whose_own_head_has_no_end(httpd):
     content.write(httpd.path("cgi-bin", "nph-cut.cgi"), "#!/bin/sh\necho 'HTTP/1.1 200 OK'\n",
                   0o755)
-    with pytest.raises(StreamEnded, match="H3_INTERNAL_ERROR"):
-        ask(httpd, "3", "/cgi-bin/nph-cut.cgi")
+    answer = ask(httpd, "3", "/cgi-bin/nph-cut.cgi")
+    assert answer.status == 500 and b"Internal Server Error" in answer.body
     httpd.wait_log("AH20364: a response that ends inside its head")
 
 

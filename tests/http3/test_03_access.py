@@ -345,7 +345,7 @@ def test_an_error_page_is_no_part_of_the_directory_that_denied(satisfy, version)
 
 @pytest.mark.parametrize("version", ["1.1", "3"])
 def test_satisfy_any_leaves_mod_ssl_its_settings(satisfy, version):
-    """They are the proxy's too: who is let in by password behind a denial reaches the backend."""
+    """They are the proxy's too: a client let in by password after a denial reaches the backend."""
     assert satisfy.fetch(version, "/any").status == 401
     answer = satisfy.fetch(version, "/any", fields=basic(content.USER, content.PASSWORD))
     assert (answer.status, answer.body) == (200, content.SMALL)

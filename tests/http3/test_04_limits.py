@@ -170,8 +170,7 @@ def test_compression_bomb(httpd):
         assert status == 431 or status in NAMES, status
     assert serves(httpd)
     for pid in httpd.children():
-        assert procs.kib(pid, "VmHWM") < 200 * 1024 or httpd._wrapper() or "LD_PRELOAD" in \
-            httpd._environment()
+        assert procs.kib(pid, "VmHWM") < 200 * 1024 or not httpd.measurable
 
 
 def test_many_long_lines_of_one_field(make_httpd):
@@ -188,7 +187,7 @@ def test_many_long_lines_of_one_field(make_httpd):
         for stream in streams:
             stream.raw(frame(HEADERS, b"\0\0" + QPACK_GET + 90 * line), end=True)
         assert [stream.finish(15).status for stream in streams] == [431] * 8
-    if not httpd._wrapper() and "LD_PRELOAD" not in httpd._environment():
+    if httpd.measurable:
         assert procs.kib(httpd.child(), "VmHWM") - before < 12 * 1024
 
 
@@ -210,7 +209,7 @@ def test_a_field_longer_than_any_limit(httpd, length):
 def test_more_streams_than_allowed(httpd):
     """RFC 9000 section 4.6."""
     with httpd.h3() as conn:
-        conn.quic._remote_max_streams_bidi = 1000
+        conn.quic.assume_max_streams(1000)
         for _ in range(150):
             conn.open("GET", "/cgi-bin/wait.cgi?1")
         how = conn.wait_end()
@@ -265,6 +264,13 @@ MALFORMED = {
     "scheme ftp": changed(":scheme", "ftp"),
     "host differs": GOOD + [("host", "alias.h3.test")],
     "host differs in its port": GOOD + [("host", "h3.test:1")],
+    "host has port 80": GOOD + [("host", "h3.test:80")],
+    "host has another port than the default": changed(":authority", "h3.test:443") + [
+        ("host", "h3.test:8443")],
+    "host differs before the same port": changed(":authority", "h3.test:443") + [
+        ("host", "alias.h3.test:443")],
+    "host has a dot at its end": GOOD + [("host", "h3.test.")],
+    "host goes on behind the authority": GOOD + [("host", "h3.test443")],
     "two hosts": GOOD + [("host", "h3.test"), ("host", "alias.h3.test")],
     "two hosts without authority": without(":authority") + [("host", "h3.test"),
                                                             ("host", "alias.h3.test")],
@@ -293,6 +299,12 @@ WELL_FORMED = {
     "te trailers": GOOD + [("te", "trailers")],
     "empty value": GOOD + [("x-empty", "")],
     "authority with the default port": changed(":authority", "h3.test:443"),
+    "authority with the default port, host without": changed(":authority", "h3.test:443") + [
+        ("host", "h3.test")],
+    "host with the default port, authority without": GOOD + [("host", "H3.test:443")],
+    "host with an empty port": GOOD + [("host", "h3.test:")],
+    "both with the default port": changed(":authority", "h3.test:443") + [("host", "h3.test:443")],
+    "both with another port": changed(":authority", "h3.test:8443") + [("host", "h3.test:8443")],
     "the same content-length twice": GOOD + [("content-length", "0"), ("content-length", "0")],
 }
 
@@ -341,7 +353,7 @@ def test_no_field_injection(httpd, name, value):
 # -- errors of the protocol
 
 def control(*data):
-    """Bytes for our control stream, behind its SETTINGS."""
+    """Bytes for our control stream, after its SETTINGS."""
     def send(conn):
         conn.send_control(b"".join(data))
     return send
@@ -410,8 +422,8 @@ ERRORS = {
     "second decoder stream": (uni(3), 0x103),
     "control stream ends": (end_control, 0x104),
     "control stream is reset": (reset_own("control_stream"), 0x104),
-    "encoder stream is reset": (reset_own("_encoder_stream"), 0x104),
-    "decoder stream is reset": (reset_own("_decoder_stream"), 0x104),
+    "encoder stream is reset": (reset_own("encoder_stream"), 0x104),
+    "decoder stream is reset": (reset_own("decoder_stream"), 0x104),
     "control stream is not wanted": (stop_theirs(3), 0x104),
     "encoder stream is not wanted": (stop_theirs(7), 0x104),
     "decoder stream is not wanted": (stop_theirs(11), 0x104),
@@ -486,7 +498,7 @@ def connection_id(number, retire=0, cid=b"", token=b"t" * 16):
 ID = b"8 bytes!"
 TLS_KEY_UPDATE, TLS_END_OF_EARLY_DATA = b"\x18\0\0\1\0", b"\x05\0\0\0"
 
-# The payload of a packet behind a request on stream 0, and the code: RFC 9000 section 20.1.
+# The payload of a packet after a request on stream 0, and the code: RFC 9000 section 20.1.
 QUIC_ERRORS = {
     "a type that there is not": (b"\x20", 0x7),
     "no frames": (b"", 0xa),
@@ -539,7 +551,7 @@ def test_error_of_quic(httpd, name):
     with httpd.h3() as conn:
         assert conn.request("GET", "/small.txt").status == 200
         conn.ping()
-        conn.send_frames(payload, first=0x58 if name.startswith("reserved") else 0x40)
+        conn.transport.send_frames(payload, first=0x58 if name.startswith("reserved") else 0x40)
         how = conn.wait_end()
     assert how.transport and how.code in codes, how
     assert serves(httpd)
@@ -578,10 +590,8 @@ def with_parameter(parameters, replaced):
 @pytest.mark.parametrize("name", sorted(PARAMETERS))
 def test_transport_parameter(httpd, name):
     """RFC 9000 sections 7.3, 7.4, 18.2: TRANSPORT_PARAMETER_ERROR."""
-    with httpd.h3(connect=False) as conn:
-        genuine = conn.quic._serialize_transport_parameters
-        conn.quic._serialize_transport_parameters = lambda: with_parameter(
-            genuine(), PARAMETERS[name])
+    with httpd.h3(connect=False, rewrite_parameters=lambda encoded: with_parameter(
+            encoded, PARAMETERS[name])) as conn:
         with pytest.raises(ConnectionEnded) as info:
             conn.connect()
             conn.ping()
@@ -591,13 +601,7 @@ def test_transport_parameter(httpd, name):
 
 def test_no_transport_parameters(httpd):
     """RFC 9001 section 8.2: missing_extension."""
-    with httpd.h3(connect=False) as conn:
-        genuine = conn.quic._initialize
-
-        def initialize(peer_cid):
-            genuine(peer_cid)
-            conn.quic.tls.handshake_extensions = []
-        conn.quic._initialize = initialize
+    with httpd.h3(connect=False, rewrite_parameters=lambda encoded: None) as conn:
         with pytest.raises(ConnectionEnded) as info:
             conn.connect()
             conn.ping()
@@ -608,7 +612,7 @@ def test_an_id_is_not_retired_by_a_packet_that_uses_it(httpd):
     """RFC 9000 section 19.16."""
     with httpd.h3() as conn:
         conn.ping()
-        conn.send_frames(b"\x19" + vint(conn.quic._peer_cid.sequence_number))
+        conn.transport.send_frames(b"\x19" + vint(conn.quic.peer_id_number))
         how = conn.wait_end()
     assert how.transport and how.code == 0xa
 
@@ -616,14 +620,14 @@ def test_an_id_is_not_retired_by_a_packet_that_uses_it(httpd):
 @pytest.mark.parametrize("setting", [0x2, 0x3, 0x4, 0x5])
 def test_setting_of_http2(httpd, setting):
     """RFC 9114 section 7.2.4.1."""
-    with httpd.h3(h3=False) as conn:
+    with httpd.h3(start_h3=False) as conn:
         conn.open_uni(0, settings_frame(((setting, 1),)))
         how = conn.wait_end()
     assert not how.transport and how.code == 0x109
 
 
 def test_missing_settings(httpd):
-    with httpd.h3(h3=False) as conn:
+    with httpd.h3(start_h3=False) as conn:
         conn.open_uni(0, frame(GOAWAY, b"\0"))
         how = conn.wait_end()
     assert not how.transport and how.code == 0x10a
@@ -687,11 +691,7 @@ def test_stream_without_a_request(httpd):
 def test_protocol_violation_of_quic(httpd):
     """A stream of the server's number space: STREAM_STATE_ERROR, RFC 9000 section 19.8."""
     with httpd.h3() as conn:
-        conn.quic._get_or_create_stream_for_send = lambda stream_id: conn.quic._streams[stream_id]
-        from aioquic.quic.stream import QuicStream
-        conn.quic._streams[1] = QuicStream(stream_id=1, max_stream_data_remote=1 << 20)
-        conn.quic._streams_queue.append(conn.quic._streams[1])
-        conn.quic._streams[1].sender.write(b"x")
+        conn.quic.write_foreign_stream(1, b"x")
         conn.flush()
         how = conn.wait_end()
         assert how.transport and how.code == 0x5

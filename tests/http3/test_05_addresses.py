@@ -6,7 +6,7 @@ import re
 import pytest
 
 from h3test import content, procs
-from h3test.httpd import has_ipv6
+from h3test.installed import has_ipv6
 from h3test.response import ConnectionEnded
 from h3test.wait import until
 
@@ -23,7 +23,7 @@ def check(httpd, address, local=None, authority="h3.test", port=None):
     over_tcp = env(httpd.fetch("1.1", path, address=address, local=local, authority=authority))
     with httpd.h3(address, port, local=local) as conn:
         over_quic = env(conn.request("GET", path, authority=authority))
-        assert conn.strangers == [], "an answer came from another address"
+        assert conn.transport.strangers == [], "an answer came from another address"
         assert over_quic["REMOTE_PORT"] == str(conn.local_port)
     for name in ("REMOTE_ADDR", "SERVER_ADDR", "SERVER_PORT", "SERVER_NAME"):
         assert over_quic[name] == over_tcp[name], name
@@ -67,7 +67,7 @@ def test_wildcard_ipv6(wildcard):
 
 def test_log_has_no_mapped_address(wildcard):
     def lines():
-        return wildcard._file(wildcard.path("logs", "addresses")).splitlines()
+        return wildcard.read("logs", "addresses").splitlines()
     before = len(lines())
     wildcard.fetch("3", "/small.txt", local="127.0.0.5")
     until(lambda: "127.0.0.5 127.0.0.1" in lines()[before:], 10, "the request's line")

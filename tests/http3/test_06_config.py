@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import ssl
 
 import pytest
 
@@ -44,7 +45,7 @@ def place(httpd, text):
 def says(httpd, output, text, *patterns):
     """One message names the place of `text` and matches all patterns."""
     at = place(httpd, text)
-    # httpd puts a handler's message on the line behind its place.
+    # httpd puts a handler's message on the line after its place.
     joined = re.sub(r"(Syntax error on line \d+ of [^\n]*:)\n", r"\1 ", output)
     for line in joined.splitlines():
         if re.search(at, line) and all(re.search(p, line) for p in patterns):
@@ -251,15 +252,16 @@ def test_worker_mpm(fresh_httpd):
 # -- sockets
 
 def test_udp_port_in_use(fresh_httpd):
-    """Never shared in silence with another server of the same user."""
-    httpd = fresh_httpd(site=False)
+    """Never shared in silence with another server of the same user, and TCP goes without."""
+    httpd = fresh_httpd()
     httpd.vhost("h3.test")
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         held.bind(("::", httpd.port))
-        output = httpd.fails_to_start()
-    assert re.search(r"http3:(crit|alert|emerg|error)[^\n]*%d" % httpd.port, output), output
-    assert "ddress already in use" in output
+        httpd.start()
+        assert re.search(r"http3:crit[^\n]*ddress already in use[^\n]*%d" % httpd.port, httpd.log())
+        assert httpd.udp_bound() == 0
+        assert httpd.fetch("1.1", "/small.txt").status == 200
 
 
 def test_second_server_cannot_take_the_port(fresh_httpd):
@@ -270,7 +272,9 @@ def test_second_server_cannot_take_the_port(fresh_httpd):
     tcp = second.new_port()
     second.add("Listen %d\nH3Listen %d %d" % (tcp, first.port, tcp))
     second.vhost("h3.test", port=tcp)
-    assert "ddress already in use" in second.fails_to_start()
+    second.start()
+    assert "ddress already in use" in second.log()
+    assert second.udp_bound(first.port) == 0
 
 
 def test_nothing_without_h3_in_protocols(fresh_httpd):
@@ -317,6 +321,90 @@ def test_notice_at_the_start(fresh_httpd):
     assert "old.h3.test" in lines[0] and "SSLProtocol" in lines[0]
 
 
+def test_version(fresh_httpd):
+    """The line at the start and both forms of server-status say which mod_http3 this is."""
+    with open(os.path.join(os.path.dirname(__file__), "..", "..", "configure.ac"),
+              encoding="utf-8") as script:
+        version = "mod_http3/" + re.search(r"AC_INIT\(\[\w+\], \[(.+?)\]\)", script.read()).group(1)
+    httpd = fresh_httpd(site=False)
+    httpd.vhost("h3.test")
+    httpd.start()
+    assert "1 virtual host (%s)" % version in httpd.log()
+    assert httpd.status()["Http3Version"] == version
+    with httpd.h1(tls=False, sni="status.test") as conn:
+        assert "<dt>Version: %s</dt>" % version in conn.request("GET", "/server-status").text
+
+
+DENIED = """<Location /denied>
+    SSLVerifyClient require
+    SSLVerifyDepth 1
+</Location>
+<Directory /denied>
+    SSLRequire true
+    SSLCipherSuite HIGH
+</Directory>"""
+
+
+@pytest.mark.parametrize("place, warned", [("with", 3), ("without", 0), ("main", 3)])
+def test_warnings_concern_http3(fresh_httpd, place, warned):
+    """What HTTP/3 denies does not matter where it is off; the main server's is everybody's."""
+    httpd = fresh_httpd(site=False)
+    httpd.add(DENIED if place == "main" else "")
+    httpd.vhost("with.h3.test", DENIED if place == "with" else "")
+    httpd.vhost("h3.test", DENIED if place == "without" else "", protocols="h2 http/1.1")
+    code, output = httpd.configtest("-D", "DUMP_HTTP3")
+    assert code == 0 and output.count("AH20114") == warned, output
+    assert output.count("denied over HTTP/3") == warned, output
+
+
+def test_no_warning_where_nobody_has_http3(fresh_httpd):
+    """Protocols h3 that plain virtual hosts inherit, and settings that would keep HTTP/3 off."""
+    for options in ({}, {"mpm": "prefork"}):
+        httpd = fresh_httpd(site=False, **options)
+        httpd.add("Protocols h3 h2 http/1.1\nSSLProtocol TLSv1.2\nSSLVerifyClient require\n"
+                  "H3Listen 127.0.0.1:1\n" + DENIED)
+        httpd.vhost("h3.test", tls=False)
+        httpd.vhost("tls.h3.test", protocols="h2 http/1.1")
+        code, output = httpd.configtest()
+        assert code == 0 and "http3:" not in output, output
+
+
+def test_the_notice_names_no_host_that_wants_none(fresh_httpd):
+    httpd = fresh_httpd(site=False)
+    httpd.vhost("h3.test").vhost("tcp.h3.test", protocols="h2 http/1.1")
+    httpd.vhost("old.h3.test", "SSLProtocol TLSv1.2").start()
+    (line,) = [line for line in httpd.log().splitlines() if "http3:notice" in line]
+    assert "old.h3.test" in line and "tcp.h3.test" not in line
+
+
+def odd_certificate(pair, path):
+    """The pair's certificate as one of version 2, which has no extensions: OpenSSL takes it."""
+    with open(pair.cert_file) as file:
+        der = bytearray(ssl.PEM_cert_to_DER_cert(file.read()))
+    at = der.index(bytes.fromhex("a003020102"))
+    der[at + 4] = 1
+    content.write(path, ssl.DER_cert_to_PEM_cert(bytes(der)))
+    return path
+
+
+@pytest.mark.parametrize("in_chain", [False, True])
+def test_a_certificate_that_only_mod_ssl_can_read(fresh_httpd, ca, in_chain):
+    """No mistake: TCP is served, HTTP/3 is off for that virtual host and on for the others."""
+    httpd = fresh_httpd()
+    pair = ca.leaf()
+    odd = odd_certificate(pair, httpd.path("odd.pem"))
+    if in_chain:
+        with open(odd) as second, open(pair.cert_file) as first:
+            content.write(odd, first.read() + second.read())
+    httpd.vhost("odd.h3.test", "SSLEngine on\nSSLCertificateFile %s\nSSLCertificateKeyFile %s\n"
+                "Protocols h3 h2 http/1.1" % (odd, pair.key_file), tls=False, port=httpd.port)
+    httpd.vhost("h3.test").start()
+    assert re.search(r"http3:warn.*off for odd\.h3\.test.*odd\.pem: .*cannot be read", httpd.log())
+    for name in ("odd.h3.test", "h3.test"):
+        assert httpd.fetch("1.1", "/small.txt", sni=name, ca_file=None).body == content.SMALL
+    assert httpd.fetch("3", "/small.txt").body == content.SMALL
+
+
 def test_several_children_are_one_group(fresh_httpd):
     """The parent binds a socket per slot, all of one group, and none is lost over restarts."""
     httpd = fresh_httpd(site=False)
@@ -347,15 +435,15 @@ def test_switched_off_by_a_graceful_restart(fresh_httpd):
 
 
 def test_another_version_of_the_module_at_a_graceful_restart(fresh_httpd, monkeypatch):
-    """In the same place it is not loaded. From another one it finds in the parent what is not its
-    own: no HTTP/3 until a stop, and TCP goes on."""
+    """In the same place it is not loaded. From another one it takes over the sockets of its like;
+    those of another layout the old one closes, and the new one binds its own."""
     httpd = fresh_httpd()
-    old, new = httpd.path("old.so"), httpd.path("new.so")
+    old, same, new = httpd.path("old.so"), httpd.path("same.so"), httpd.path("new.so")
     with open(os.environ["HTTP3_MODULE"], "rb") as file:
         code = file.read()
     other = code.replace(b"mod_http3 layout ", b"mod_http3 LAYOUT ")
     assert other != code
-    for path, octets in ((old, code), (new, other)):
+    for path, octets in ((old, code), (same, code), (new, other)):
         with open(path, "wb") as file:
             file.write(octets)
     monkeypatch.setenv("HTTP3_MODULE", old)
@@ -365,15 +453,19 @@ def test_another_version_of_the_module_at_a_graceful_restart(fresh_httpd, monkey
     httpd.graceful()
     assert httpd.fetch("3", "/small.txt").status == 200
     os.rename(old, new)
-    monkeypatch.setenv("HTTP3_MODULE", new)
-    httpd.write()
-    for _ in range(2):
-        httpd.graceful()
-        httpd.wait_log(r"http3:error.*another version of mod_http3.*stop and start")
-        assert httpd.fetch("1.1", "/small.txt").status == 200
-    httpd.stop()
-    httpd.start()
-    assert httpd.fetch("3", "/small.txt").status == 200
+    before = procs.udp_sockets(httpd.parent)
+    for module, is_like in ((same, True), (new, False), (same, False)):
+        monkeypatch.setenv("HTTP3_MODULE", module)
+        with httpd.h3() as conn:
+            slow = conn.open("GET", "/cgi-bin/wait.cgi?1")
+            conn.wait(lambda: httpd.gauge("Requests") == 1)
+            httpd.graceful()
+            assert httpd.fetch("1.1", "/small.txt").status == 200
+            assert slow.finish().status in (200, 503)   # 503: mod_cgid had not begun it
+        until(lambda: httpd.udp_bound() == len(before), 15, "its sockets are bound")
+        assert httpd.fetch("3", "/small.txt").status == 200
+        assert (procs.udp_sockets(httpd.parent) == before) == is_like
+        before = procs.udp_sockets(httpd.parent)
 
 
 def test_udp_port_in_use_at_a_graceful_restart(fresh_httpd):
@@ -390,7 +482,7 @@ def test_udp_port_in_use_at_a_graceful_restart(fresh_httpd):
             content.write(include, "".join("H3Listen 127.0.0.1:%d %d\n" % (p, httpd.port)
                                            for p in ports))
             httpd.graceful()
-            httpd.wait_log(r"http3:crit.*127\.0\.0\.1:%d.*goes on without" % other)
+            httpd.wait_log(r"http3:crit.*127\.0\.0\.1:%d.*goes on without it" % other)
             assert httpd.fetch("1.1", "/small.txt").status == 200
             assert httpd.fetch("3", "/small.txt").status == 200
     httpd.graceful()

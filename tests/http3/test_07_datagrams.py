@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Raw datagrams: amplification, version negotiation, stateless reset, half-open connections."""
+import contextlib
 import os
 import signal
+import socket
+import struct
 import time
 
 import pytest
@@ -19,6 +22,8 @@ def httpd(make_httpd, ca):
     httpd.add("H3HandshakeTimeout %d\nH3IdleTimeout 5" % (2 * SLOWNESS))
     # A chain of more than 7,500 bytes: three times 1,200 is not enough for it.
     httpd.vhost("h3.test", pair=ca.leaf("large", chained=True, padding=8000))
+    content.write(httpd.path("htdocs", "empty.txt"), b"")
+    content.write(httpd.path("htdocs", "k.txt"), bytes(1024))
     return httpd.start()
 
 
@@ -175,6 +180,118 @@ def test_initial_that_is_tampered_with(httpd):
     assert serves(httpd)
 
 
+# -- a ClientHello in pieces
+
+@contextlib.contextmanager
+def large_hello(httpd, names=60):
+    """A client whose ClientHello takes several datagrams, and these; it says nothing else before
+    it has the keys of the handshake, so that what the server loses stays lost."""
+    alpn = ["h3"] + ["x" * 20 + "%03d" % i for i in range(names)]
+    with httpd.h3(connect=False, alpn=alpn) as conn:
+        conn.begin()
+        first = []
+        conn.transport.on_send = first.append
+        conn.flush()
+        conn.transport.on_send = lambda data: data if conn.quic.has_handshake_keys else None
+        yield conn, list(first)
+
+
+def finishes(conn):
+    """The rest of the handshake, and a request."""
+    conn.wait(lambda: conn.handshake is not None)
+    conn.start_h3()
+    return conn.request("GET", "/small.txt").body == content.SMALL
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("names, order", [
+    (60, "10"), (60, "01"), (120, "210"), (120, "120"), (120, "1120"), (60, "11110"), (60, "101")])
+def test_client_hello_in_the_wrong_order(httpd, names, order):
+    """RFC 9000 section 7.5: pieces of the ClientHello that overtake its beginning wait for it, as
+    many times as they come."""
+    accepted = httpd.gauge("Accepted")
+    with large_hello(httpd, names) as (conn, first):
+        assert len(first) == len(set(order))
+        for number in order:
+            conn.transport.send_datagram(first[int(number)])
+        assert finishes(conn)
+    assert httpd.gauge("Accepted") == accepted + 1
+
+
+@pytest.mark.sanitize
+def test_client_hello_merged_and_in_the_wrong_order(httpd):
+    """Both datagrams in one message (GSO, and GRO here)."""
+    with large_hello(httpd) as (conn, first):
+        assert {len(data) for data in first} == {len(first[0])}
+        conn.sock.sendmsg([first[1] + first[0]], [(
+            socket.SOL_UDP, udp.UDP_SEGMENT, struct.pack("H", len(first[0])))], 0,
+            conn.transport.peer)
+        assert finishes(conn)
+
+
+@pytest.mark.sanitize
+def test_client_hello_whose_beginning_is_lost(httpd):
+    """Only that is repeated, by hand here: the other half has been kept."""
+    with large_hello(httpd) as (conn, first):
+        conn.transport.send_datagram(first[1])
+        conn.pump(1.2)
+        assert not conn.received
+        conn.transport.send_datagram(first[0])
+        assert finishes(conn)
+
+
+@pytest.mark.sanitize
+def test_what_else_is_with_the_second_half(httpd):
+    """A coalesced packet that nobody can read, and a 0-RTT packet of its own in front."""
+    hello, scid = udp.client_hello_bytes()
+    dcid, half = os.urandom(8), len(hello) // 2
+    early = udp.long_header(udp.V1, dcid, scid, 0xd0, b"\x44\x00" + os.urandom(1024))
+    second = udp.initial(dcid, scid, udp.crypto_frame(hello[half:], half), pn=1, size=1100)
+    second += udp.long_header(udp.V1, dcid, scid, 0xd0, b"\x40\x40" + os.urandom(64))
+    with one(httpd) as sock:
+        sock.send(early + bytes(1200 - len(early)))
+        sock.send(second + bytes(1200 - len(second)))
+        sock.send(udp.initial(dcid, scid, udp.crypto_frame(hello[:half])))
+        answers = until(lambda: sock.answers(1), 10, "an answer")
+    assert udp.frame_types(answers[0], dcid) >= {0x06}
+
+
+@pytest.mark.sanitize
+def test_halves_of_two_clients(httpd):
+    """The same id from two addresses: neither gets the other's half."""
+    hello, scid = udp.client_hello_bytes()
+    dcid, half = os.urandom(8), len(hello) // 2
+    with one(httpd) as victim, one(httpd) as stranger:
+        stranger.send(udp.initial(dcid, scid, udp.crypto_frame(bytes(300), half), pn=1))
+        victim.send(udp.initial(dcid, scid, udp.crypto_frame(hello[half:], half), pn=1))
+        victim.send(udp.initial(dcid, scid, udp.crypto_frame(hello[:half])))
+        answers = until(lambda: victim.answers(1), 10, "an answer")
+        assert udp.frame_types(answers[0], dcid) >= {0x06}
+        assert stranger.answers(0.3) == []
+
+
+@pytest.mark.sanitize
+def test_flood_of_second_halves(httpd):
+    """From nobody: none takes a connection, memory is that of one child's fixed number, and the
+    newest are kept."""
+    hello, scid = udp.client_hello_bytes()
+    half, accepted = len(hello) // 2, httpd.gauge("Accepted")
+    dropped, half_open = httpd.gauge("DroppedDatagrams"), httpd.gauge("HalfOpen")
+    with one(httpd) as sock:
+        sock.sock.setblocking(True)
+        for part in range(20):
+            for _ in range(25):
+                sock.send(udp.initial(os.urandom(8), scid, udp.crypto_frame(hello[half:], half),
+                                      pn=1))
+            until(lambda: httpd.gauge("DroppedDatagrams") >= dropped + 25 * (part + 1) - 64, 10,
+                  "they are read")
+    assert httpd.gauge("Accepted") == accepted and httpd.gauge("HalfOpen") <= half_open
+    with large_hello(httpd) as (conn, first):
+        conn.transport.send_datagram(first[1])
+        conn.transport.send_datagram(first[0])
+        assert finishes(conn)
+
+
 # -- version negotiation
 
 @pytest.mark.sanitize
@@ -237,16 +354,18 @@ def test_version_negotiation_on_a_living_connection(httpd):
         cid = conn.quic.peer_ids[0][0]
         own = conn.quic.host_cid
         for dcid, scid in ((cid, own), (own, cid)):
-            conn._send(udp.long_header(0, dcid, scid, 0xc0, udp.V1.to_bytes(4, "big")))
-            conn._send(udp.long_header(udp.V1, dcid, scid, 0xf0, os.urandom(40)))
-            conn._send(udp.unknown_version(1200, dcid=dcid, scid=scid))
+            for datagram in (
+                    udp.long_header(0, dcid, scid, 0xc0, udp.V1.to_bytes(4, "big")),
+                    udp.long_header(udp.V1, dcid, scid, 0xf0, os.urandom(40)),
+                    udp.unknown_version(1200, dcid=dcid, scid=scid)):
+                conn.transport.send_datagram(datagram)
         assert conn.request("GET", "/small.txt").body == content.SMALL
 
 
 def test_client_falls_back_to_version_1(httpd):
     """A client that begins with a version of its own is led to version 1."""
     with httpd.h3(versions=[0x6b3343cf, udp.V1]) as conn:
-        assert conn.quic._version == udp.V1
+        assert conn.quic.version == udp.V1
         assert conn.request("GET", "/small.txt").body == content.SMALL
 
 
@@ -348,6 +467,44 @@ def test_resets_are_limited_in_number(dead):
     assert 0 < got <= 300 * (took + 1), "%d resets for 2000 datagrams in %.2f s" % (got, took)
 
 
+@pytest.mark.parametrize("flood", ["versions", "resets"])
+def test_a_flood_of_one_kind_leaves_the_others(dead, flood):
+    """What Version Negotiation is asked for takes nothing from stateless resets, nor the other way
+    round: each answer has a limit of its own."""
+    httpd, conn = dead
+    cid = conn.quic.peer_ids[0][0]
+    version, reset = udp.unknown_version(), b"\x40" + cid + os.urandom(60)
+    many, few = (version, reset) if flood == "versions" else (reset, version)
+    with one(httpd) as noise, one(httpd) as sock:
+        noise.sock.setblocking(True)
+        for _ in range(20):
+            for _ in range(100):
+                noise.send(many)
+            sock.send(few)
+            assert sock.answers(10, 1), "no answer in the flood"
+
+
+def test_a_flood_of_refusals_leaves_the_others(fresh_httpd):
+    """The house is full, and thousands ask: an unknown version is still answered."""
+    httpd = fresh_httpd()
+    httpd.add("H3MaxConnections 4\nH3HandshakeTimeout 30")
+    httpd.vhost("h3.test")
+    httpd.start()
+    hello, scid = udp.client_hello_bytes()
+    with one(httpd) as noise, one(httpd) as sock:
+        noise.sock.setblocking(True)
+        noise.send(udp.initial(os.urandom(8), scid, udp.crypto_frame(hello[:200])))
+        until(lambda: httpd.gauge("HalfOpen") == 1, 5, "the only one that may be half-open")
+        refused = udp.initial(os.urandom(8), scid, udp.crypto_frame(hello))
+        for _ in range(10):
+            for _ in range(100):
+                noise.send(refused)
+            sock.send(udp.unknown_version())
+            assert sock.answers(10, 1), "no answer in the flood"
+    httpd.wait_gauges(HalfOpen=1)
+    assert httpd.gauge("Refused") > 300
+
+
 def test_no_reset_for_a_living_connection(fresh_httpd):
     """RFC 9000 section 21.11: from 300 other ports, to four children, never the token of a
     connection that lives, nor one of nothing but zeros."""
@@ -399,7 +556,7 @@ def test_two_clients_that_make_up_the_same_id(httpd):
     dcid = os.urandom(8)
     other = udp.initial(dcid, scid, udp.crypto_frame(hello))
     with one(httpd) as sock, httpd.h3(connect=False, dcid=dcid) as first:
-        first.quic.connect(first.peer, time.monotonic())
+        first.begin()
         first.flush()
         sock.send(other)
         first.wait(lambda: first.handshake is not None)
@@ -483,7 +640,7 @@ def test_closing_state_answers_less_and_less(httpd):
         cid = conn.quic.peer_ids[0][0]
         conn.sock.setblocking(False)
         for _ in range(1000):
-            conn._send(udp.short_header(100, dcid=cid))
+            conn.transport.send_datagram(udp.short_header(100, dcid=cid))
         time.sleep(0.2)
         count = 0
         while True:
@@ -493,6 +650,55 @@ def test_closing_state_answers_less_and_less(httpd):
             except BlockingIOError:
                 break
     assert count <= 40, "%d answers to 1000 packets" % count
+
+
+# -- sizes
+
+@contextlib.contextmanager
+def beyond_probes(httpd):
+    """A connection that knows what its path carries: nothing large comes but what is asked for."""
+    with httpd.h3() as conn:
+        conn.wait(lambda: max(conn.received) > 1400)
+        assert conn.request("GET", "/small.txt").body == content.SMALL
+        conn.ping()
+        yield conn
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("method, path, size", [
+    ("GET", "/empty.txt", 0), ("HEAD", "/small.txt", 0), ("GET", "/nothere", 400),
+    ("GET", "/k.txt", 1024)])
+def test_small_answers_are_small_datagrams(httpd, method, path, size):
+    """Nothing is filled up to the path's MTU that no datagram of the same batch follows; twice,
+    because the second one finds its fields in QPACK's table."""
+    with beyond_probes(httpd) as conn:
+        for _ in range(2):
+            at = len(conn.received)
+            conn.request(method, path)
+            conn.ping()
+            assert sum(conn.received[at:]) < size + 600, conn.received[at:]
+
+
+@pytest.mark.sanitize
+def test_an_upload_is_acknowledged_in_small_datagrams(httpd):
+    """Acknowledgements and credit."""
+    with beyond_probes(httpd) as conn:
+        at = len(conn.received)
+        body = os.urandom(300000)
+        assert conn.request("POST", "/cgi-bin/sha256.cgi", body=body).status == 200
+        got = conn.received[at:]
+    assert max(got) < 600 and sum(got) < 60 * len(got), got
+
+
+@pytest.mark.sanitize
+def test_a_large_answer_is_full_datagrams(httpd):
+    """All of a batch but its last one have the path's size, as GSO wants it."""
+    with beyond_probes(httpd) as conn:
+        at, full = len(conn.received), max(conn.received)
+        assert conn.request("GET", "/large.bin").body == content.LARGE
+        # The server's acknowledgements of credit are no part of a batch.
+        got = [size for size in conn.received[at:] if size > 100]
+    assert got.count(full) > 0.9 * len(got), sorted(got)[:100]
 
 
 def test_children_are_alive_after_all_this(httpd):

@@ -11,6 +11,8 @@ from h3test.wait import SLOWNESS, until
 
 ROUNDS = 50
 WORKERS = 16
+# Threads that read files and finish requests when requests hold all others; each has a socket.
+RESERVE = 2
 # Longer than a pause of either side in the middle of something.
 IDLE = int(2 * SLOWNESS)
 TIMEOUT = IDLE + 3
@@ -31,8 +33,7 @@ def httpd(make_httpd, backend):
 
 def in_the_handshake(conn, dice):
     """After the first flight, or somewhere between it and the end."""
-    import time
-    conn.quic.connect(conn.peer, time.monotonic())
+    conn.begin()
     conn.flush()
     for _ in range(dice.randint(0, 2)):
         conn.turn(0.01)
@@ -161,25 +162,40 @@ def rounds(httpd, turn):
     at_rest(httpd)
 
 
+def keep_all_workers_busy(httpd):
+    """At once, so that each of them has run a request, and has made what it makes for its first."""
+    with httpd.h3() as conn:
+        streams = [conn.open("POST", "/cgi-bin/sha256.cgi", [
+            ("content-length", "1"), ("expect", "100-continue")], end_stream=False)
+            for _ in range(WORKERS)]
+        # A handler that asks for the body is at work.
+        conn.wait(lambda: all(s.response.interim for s in streams), 30)
+        for stream in streams:
+            stream.send(b"x", end=True)
+        assert all(s.finish().status == 200 for s in streams)
+
+
 @pytest.mark.slow
 @pytest.mark.sanitize
 @pytest.mark.timeout(int(300 * SLOWNESS))
 def test_a_hundred_times(httpd, backend):
     # The workers' heaps need some 250 rounds to settle. Then a hundred: the second 50 are judged.
-    measured = not httpd._wrapper() and "LD_PRELOAD" not in httpd._environment()
+    measured = httpd.measurable
     turns = 6 if measured else 1
+    keep_all_workers_busy(httpd)
+    at_rest(httpd)
+    child = httpd.child()
+    fds, threads = descriptors(child, backend), procs.threads(child)
     for turn in range(turns):
         rounds(httpd, turn)
-    child = httpd.child()
-    memory, threads = procs.kib(child, "VmRSS"), procs.threads(child)
-    fds = descriptors(child, backend)
+    memory = procs.kib(child, "VmRSS")
     rounds(httpd, turns)
     after = procs.kib(child, "VmRSS")
     assert httpd.child() == child, "another child: the first has died"
     # The worker that logs a request closes its files a moment after the gauges say 0.
-    until(lambda: len(descriptors(child, backend)) <= len(fds), 5,
-          "as many descriptors as before: %r" % fds)
-    assert procs.threads(child) <= threads
+    until(lambda: len(descriptors(child, backend)) <= len(fds) + RESERVE, 5,
+          "as many descriptors as in the beginning: %r" % fds)
+    assert procs.threads(child) <= threads + RESERVE
     assert not measured or after <= memory + 1024, "%d KiB became %d" % (memory, after)
     # The worker of the status request before this one may still be at its connection's end.
     until(lambda: int(httpd.status()["BusyWorkers"]) <= 1, 5, "no worker of the MPM is busy")
@@ -194,8 +210,8 @@ def test_workers_are_free_again(httpd):
 
 @pytest.mark.parametrize("path", ["/cgi-bin/endless.cgi", "/huge.bin"])
 def test_slow_reader_is_given_up_after_timeout(httpd, path):
-    """A client that takes nothing, but stays. The CGI holds a worker as long as Timeout; the file
-    holds none, but memory and a descriptor."""
+    """A client that takes nothing, but stays. The CGI holds a worker until Timeout; the file holds
+    none, but memory and a descriptor."""
     with httpd.h3(max_stream_data=20000, max_data=40000, idle_timeout=60) as conn:
         conn.quic.hold_credit = True
         stream = conn.open("GET", path)
@@ -206,7 +222,7 @@ def test_slow_reader_is_given_up_after_timeout(httpd, path):
 
 @pytest.mark.sanitize
 def test_a_silent_handler_does_not_end_the_connection(httpd):
-    """The server sends PINGs as long as a request runs, and no longer (RFC 9000 section 10.1.2)."""
+    """The server sends PINGs while a request runs, and no longer (RFC 9000 section 10.1.2)."""
     with httpd.h3(idle_timeout=60) as conn:
         response = conn.request("GET", "/cgi-bin/wait.cgi?%d" % (IDLE + 1))
         assert response.status == 200 and response.body == b"waited\n"
@@ -223,8 +239,7 @@ def test_rapid_reset(httpd):
         for _ in range(20):
             # A stream counts until its work is done: the next ones wait for MAX_STREAMS. (aioquic
             # would reset streams that it may not open.)
-            conn.wait(lambda: conn.quic._remote_max_streams_bidi
-                      >= conn.quic._local_next_stream_id_bidi // 4 + 20)
+            conn.wait(lambda: conn.quic.streams_left >= 20)
             streams = [conn.open("GET", "/cgi-bin/env.cgi") for _ in range(20)]
             for stream in streams:
                 stream.reset()

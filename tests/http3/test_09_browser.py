@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chromium finds HTTP/3 by itself: the first document over h2, all that follows over h3."""
+import json
 import os
 import re
 
@@ -7,7 +8,7 @@ import pytest
 
 from h3test import content
 from h3test.browser import Browser, available
-from h3test.wait import until
+from h3test.wait import SLOWNESS, until
 
 pytestmark = [pytest.mark.browser,
               pytest.mark.skipif(not available(), reason="no Chromium on this machine")]
@@ -35,6 +36,35 @@ PIXEL = bytes.fromhex(
     "ffff3f0005fe02fea735811d0000000049454e44ae426082")
 
 
+EARLY = """<Location /denied>
+        Require all denied
+    </Location>
+    <Location /onlyget>
+        AllowMethods GET
+    </Location>
+    <Location /cgi-bin/little/>
+        LimitRequestBody 1000
+    </Location>
+    ScriptAlias /cgi-bin/little/ cgi-bin/
+    Redirect 301 /there301 /small.txt
+    Redirect 302 /there302 /small.txt
+    Redirect 303 /there303 /small.txt
+    Redirect 307 /there307 /cgi-bin/sha256.cgi
+    Redirect 308 /there308 /cgi-bin/sha256.cgi
+    AddType text/html .shtml
+    AddOutputFilter INCLUDES .shtml
+"""
+
+# Answers that do not wait for the request's body, and the status that the page sees. (Of a script
+# that has ended without reading all, mod_cgid may lose the answer, over every protocol.)
+EARLY_ANSWERS = [
+    ("/nothere", 404), ("/private/index.html", 401), ("/denied", 403), ("/onlyget", 405),
+    ("/cgi-bin/little/sha256.cgi", 413), ("/broken/", 500), ("/there301", 200), ("/there302", 200),
+    ("/there303", 200), ("/there307", 200), ("/there308", 200), ("/small.txt", 200),
+    ("/large.bin", 200), ("/ssi/plain.shtml", 200), ("/cgi-bin/early.cgi", 200),
+    ("/cgi-bin/crash.cgi", 500), ("/backend/early", 403)]
+
+
 @pytest.fixture(scope="module")
 def httpd(make_httpd, backend):
     httpd = make_httpd(altsvc=True)
@@ -49,7 +79,10 @@ def httpd(make_httpd, backend):
         Header set Cache-Control no-store
     </Location>
     ProxyPass /backend/ http://127.0.0.1:%d/
-    """ % backend.port)
+    %s""" % (backend.port, EARLY))
+    content.write(httpd.path("htdocs/broken/.htaccess"), "NoSuchDirective\n")
+    content.write(httpd.path("cgi-bin/early.cgi"), "#!/bin/sh\necho Content-Type: text/plain\n"
+                  "echo; echo early; exec cat > /dev/null\n", 0o755)
     return httpd.start()
 
 
@@ -119,3 +152,48 @@ def test_over_a_graceful_restart(httpd, browser):
     httpd.graceful()
     for i in range(20):
         assert browser.fetch("/small.txt?%d" % i) == (200, content.SMALL.decode())
+
+
+def test_early_answers(httpd, browser):
+    """What is answered before its body has come: at once, by HTTP/3, and never repeated. The
+    browser looks at no answer before it has sent all, and hangs when it is told to stop."""
+    browser.navigate(url(httpd, "/page/"))
+    until(lambda: browser.reload() == "h3", 20, "the document comes by h3")
+    before = len(httpd.access())
+    asked = [(path, size) for path, _ in EARLY_ANSWERS for size in (300000, 1000000)]
+    # Half of the 30 s after which it gives a connection up.
+    result = browser.evaluate("""(async () => {
+        const answers = [];
+        for (const [path, size] of %s) {
+            const answer = await fetch(path, {
+                method: "POST", body: new Uint8Array(size), credentials: "omit",
+                signal: AbortSignal.timeout(%d)}).catch(e => ({status: String(e)}));
+            answers.push(answer.status);
+            if (answer.text) await answer.text();
+        }
+        return answers;
+    })()""" % (json.dumps(asked), 15000 * SLOWNESS), 600)
+    assert result == [status for _, status in EARLY_ANSWERS for _ in range(2)]
+    assert browser.fetch("/small.txt?last")[0] == 200
+    lines = until(lambda: "last" in httpd.access()[before:] and httpd.access()[before:], 10,
+                  "the last one is logged").splitlines()
+    assert all(" HTTP/3.0 " in line for line in lines), lines
+    posts = [line.split()[4] for line in lines if '"POST ' in line]
+    assert [p for p in posts if p != "/cgi-bin/sha256.cgi"] == [path for path, _ in asked]
+    assert len(posts) == len(asked) + 4, "307 and 308 send the body twice"
+
+
+def test_many_early_answers_at_once(httpd, browser):
+    """More than a connection's window at a time."""
+    browser.navigate(url(httpd, "/page/"))
+    until(lambda: browser.reload() == "h3", 20, "the document comes by h3")
+    before = len(httpd.access())
+    result = browser.evaluate("""Promise.all(Array.from({length: 12}, async (_, i) => {
+        const answer = await fetch("/nothere?" + i, {
+            method: "POST", body: new Uint8Array(1000000), signal: AbortSignal.timeout(%d)});
+        await answer.text();
+        return answer.status;
+    }))""" % (15000 * SLOWNESS), 60)
+    assert result == [404] * 12
+    until(lambda: httpd.access()[before:].count('"POST ') == 12, 10, "all are logged")
+    assert len(re.findall(r'"POST /nothere\S+ HTTP/3\.0" 404 ', httpd.access()[before:])) == 12

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates, ciphers, groups, names and tickets: from the SSL* directives that are there."""
+import re
+
 import pytest
 from aioquic.tls import CipherSuite, Group, SignatureAlgorithm
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from h3test import content
@@ -189,13 +193,96 @@ def test_key_that_only_root_may_read(httpd, ca):
 @pytest.mark.parametrize("group", [Group.X25519, Group.SECP256R1, Group.SECP384R1])
 def test_groups(httpd, group):
     """A client that offers one group only."""
-    conn = httpd.h3(connect=False)
-    begin = conn.quic._initialize
-
-    def only_this_group(peer_cid):
-        begin(peer_cid)
-        conn.quic.tls._supported_groups = [group]
-    conn.quic._initialize = only_this_group
-    with conn:
-        conn.connect()
+    with httpd.h3(groups=[group]) as conn:
         assert conn.request("GET", "/small.txt").body == content.SMALL
+
+
+# mod_ssl's names, from its own table (ssl_engine_vars.c), with the numbers that they may have.
+OF_CERTIFICATES = (
+    ["M_VERSION", "M_SERIAL", "V_START", "V_END", "V_REMAIN", "S_DN", "I_DN", "A_SIG", "A_KEY",
+     "CERT", "SAN_Email_0", "SAN_DNS_0", "SAN_DNS_1", "SAN_DNS_9", "SAN_NONE_0"]
+    + ["%s_DN_%s%s" % (whose, part, suffix) for whose in "SI"
+       for part in ("C", "ST", "SP", "L", "O", "OU", "CN", "T", "I", "G", "S", "D", "UID", "Email",
+                    "NONE")
+       for suffix in ("", "_0", "_1", "_RAW", "_0_RAW")])
+VARIABLES = (
+    ["PROTOCOL", "SESSION_ID", "SESSION_RESUMED", "CIPHER", "CIPHER_EXPORT", "CIPHER_USEKEYSIZE",
+     "CIPHER_ALGKEYSIZE", "COMPRESS_METHOD", "TLS_SNI", "SECURE_RENEG", "CLIENT_VERIFY",
+     "CLIENT_CERT_CHAIN_0", "CLIENT_CERT_RFC4523_CEA", "SRP_USER", "SRP_USERINFO",
+     "VERSION_PRODUCT", "VERSION_INTERFACE", "VERSION_LIBRARY", "VERSION_NONE", "NONE"]
+    + ["%s_%s" % (whose, name) for whose in ("SERVER", "CLIENT") for name in OF_CERTIFICATES])
+# Of one connection: both have a value, but not the same.
+OF_A_CONNECTION = ["SESSION_ID"]
+# Denied, because we cannot say whether there is one; over TCP it is empty for this certificate.
+DENIED = ["SERVER_SAN_OTHER_msUPN_0", "SERVER_SAN_OTHER_dnsSRV_0"]
+
+
+@pytest.fixture(scope="module")
+def named(make_httpd, ca):
+    """A server whose certificate has something of everything, and which shows each variable."""
+    oid = NameOID
+    parts = [(oid.COUNTRY_NAME, "DE"), (oid.STATE_OR_PROVINCE_NAME, "Land"),
+             (oid.LOCALITY_NAME, "Ort"), (oid.ORGANIZATION_NAME, "Münch & Söhne, \"+\" <x>"),
+             (oid.ORGANIZATIONAL_UNIT_NAME, "first"), (oid.ORGANIZATIONAL_UNIT_NAME, "second"),
+             (oid.COMMON_NAME, "named.test"), (oid.TITLE, "Dr"), (oid.INITIALS, "AB"),
+             (oid.GIVEN_NAME, "Anna"), (oid.SURNAME, "Beispiel"), (oid.USER_ID, "anna"),
+             (x509.ObjectIdentifier("2.5.4.13"), "described"), (oid.SERIAL_NUMBER, "17"),
+             (oid.EMAIL_ADDRESS, "anna@named.test")]
+    pair = ca.leaf("named", names=("named.test", "www.named.test"), subject=x509.Name(
+        [x509.NameAttribute(kind, value) for kind, value in parts]))
+    httpd = make_httpd()
+    httpd.add("MaxKeepAliveRequests 0")
+    httpd.vhost("h3.test")
+    lines = ["Header set X-%d \"expr=[%%{SSL_%s}]\"\nHeader set S-%d \"[%%{SSL_%s}s]\"" % (
+        n, name, n, name) for n, name in enumerate(VARIABLES) if not name.endswith("_CERT")]
+    lines += ["<Location /denied/%s>\nRequire expr %%{SSL_%s} == ''\n</Location>" % (name, name)
+              for name in DENIED + VARIABLES]
+    lines += ["Alias /denied/%s %s/small.txt" % (name, httpd.docs) for name in DENIED + VARIABLES]
+    httpd.vhost("named.test", "\n".join(lines), pair=pair)
+    return httpd.start()
+
+
+def test_every_variable_of_mod_ssl(named):
+    """The same value over HTTP/3 as over TLS 1.3 on TCP, in expressions and in header formats."""
+    over_tcp = named.fetch("1.1", "/small.txt", sni="named.test", tls13=True)
+    over_quic = named.fetch("3", "/small.txt", sni="named.test")
+    differ = []
+    for n, name in enumerate(VARIABLES):
+        for kind in "xs":
+            pair = [answer.get("%s-%d" % (kind, n)) for answer in (over_tcp, over_quic)]
+            if name in OF_A_CONNECTION:
+                assert all(re.fullmatch(r"\[[0-9a-f]{64}\]", value) for value in pair)
+                assert pair[0] != pair[1]
+            elif name == "CIPHER":
+                assert all(value.startswith("[TLS_") for value in pair)
+            elif pair[0] != pair[1] and not name.startswith("CIPHER_"):
+                differ.append((kind, name, *pair))
+    assert not differ
+
+
+@pytest.mark.sanitize
+def test_what_asks_for_an_empty_variable(named):
+    """HTTP/3 is never let in where TCP is not."""
+    names = DENIED + VARIABLES
+    with named.h1(sni="named.test", tls13=True) as tcp, named.h3(sni="named.test") as quic:
+        statuses = {name: tuple(conn.request("GET", "/denied/" + name).status
+                                for conn in (tcp, quic)) for name in names}
+    assert {statuses[name] for name in DENIED} == {(200, 403)}
+    assert {statuses[name] for name in VARIABLES} == {(200, 200), (403, 403)}
+    assert statuses["SESSION_ID"] == (403, 403)
+
+
+@pytest.mark.sanitize
+def test_session_id(named):
+    """The same for all requests of a connection, for no other one, resumed or not."""
+    def session_id(conn):
+        return conn.request("GET", "/small.txt").get("x-%d" % VARIABLES.index("SESSION_ID"))
+    with named.h3(sni="named.test") as one, named.h3(sni="named.test") as two:
+        seen = [session_id(one), session_id(two)]
+        assert session_id(one) == seen[0] != seen[1] == session_id(two)
+        one.wait(lambda: one.tickets)
+        ticket = one.tickets[-1]
+    with named.h3(sni="named.test", ticket=ticket) as again:
+        assert again.handshake.session_resumed
+        seen.append(session_id(again))
+    assert len(set(seen)) == 3

@@ -242,8 +242,9 @@ def test_configtest_without_the_rights_to_read_a_key(fresh_httpd, ca, monkeypatc
     httpd.vhost("h3.test", "SSLEngine on\nSSLCertificateFile %s\nSSLCertificateKeyFile %s\n"
                 "Protocols h3 h2 http/1.1" % (pair.cert_file, key), tls=False, port=httpd.port)
     httpd.write()
-    done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-                          + httpd._command("-t"), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                           *httpd.process.command_line("-t")], capture_output=True, text=True,
+                          timeout=60)
     assert done.returncode == 0, done.stderr
     assert re.search(r"http3:warn.*root.*secret\.key.*httpd\.conf:%d"
                      % httpd.line_of("SSLCertificateKeyFile " + key), done.stderr), done.stderr

@@ -14,11 +14,12 @@ from h3test import ports
 from h3test.browser import Browser, available
 from h3test.h1 import H1Conn
 from h3test.h2conn import H2Conn
-from h3test.h3conn import H3Conn
-from h3test.httpd import module_under_test
+from h3test.h3conn import H3Conn, H3Settings
+from h3test.installed import module_under_test
 from h3test.wait import until
 
-CLIENTS = {"1.1": H1Conn, "2": H2Conn, "3": H3Conn}
+CLIENTS = {"1.1": H1Conn, "2": H2Conn,
+           "3": lambda address, port, **settings: H3Conn(address, port, H3Settings(**settings))}
 SCRIPT = os.path.join(os.path.dirname(__file__), "..", "..", "build", "demo.sh")
 
 
@@ -192,3 +193,103 @@ def test_a_relative_folder_and_a_second_start(space):
 def test_an_unknown_word(demo):
     assert demo.run("begin") == (
         1, "demo.sh: unknown word begin; there are start, stop, status, env.\n")
+
+
+# -- what is in the variables
+
+def test_every_address(space):
+    """`*` is a word of DEMO_ADDR, not the files of the folder that one is in."""
+    folder = os.path.join(space, "files")
+    os.mkdir(folder)
+    for name in ("one", "192.0.2.1"):
+        open(os.path.join(folder, name), "w").close()
+    demo = Demo(os.path.join(space, "all"))
+    code, output = demo.run(cwd=folder, DEMO_ADDR="*")
+    try:
+        assert code == 0, output
+        with open(os.path.join(demo.folder, "conf", "listen")) as file:
+            assert file.read() == "Listen %d https\n" % demo.port
+        assert demo.fetch("3", "/").status == demo.fetch("1.1", "/").status == 200
+        code, output = demo.run("env", cwd=folder)
+        assert "DEMO_ADDR='*'\n" in output
+    finally:
+        demo.end()
+
+
+def test_a_folder_with_many_characters(space):
+    """And addresses in brackets; both as IPv6 is written elsewhere and with blanks around."""
+    demo = Demo(os.path.join(space, "w\u00e4 (b), c;d=~+@%s {e}!"))
+    code, output = demo.run(DEMO_ADDR=" 127.0.0.1  [::1] ")
+    try:
+        assert code == 0, output
+        for version in CLIENTS:
+            assert demo.fetch(version, "/").status == 200
+        assert "SERVER_PROTOCOL=HTTP/3.0" in demo.fetch("3", "/cgi-bin/hello").text
+        assert demo.fetch("3", "/backend/").status == 200
+    finally:
+        demo.end()
+
+
+@pytest.mark.parametrize("variable, value, says", [
+    ("DEMO_DIR", "/nowhere/it's", "httpd cannot have"), ("DEMO_DIR", '/nowhere/a"', "httpd cannot"),
+    ("DEMO_DIR", "/nowhere/*", "httpd cannot have"), ("DEMO_DIR", "/nowhere/[a]", "httpd cannot"),
+    ("DEMO_DIR", "/nowhere/a&b|c", "httpd cannot"), ("DEMO_DIR", "/nowhere/a\nb", "httpd cannot"),
+    ("DEMO_DIR", "/nowhere/$HOME", "httpd cannot"), ("DEMO_DIR", "/nowhere/a\\b", "httpd cannot"),
+    ("DEMO_BUILD", "/nowhere/a*", "httpd cannot"), ("DEMO_BUILD", "no/where", "does not exist"),
+    ("DEMO_HOST", "*", "is no host name"), ("DEMO_HOST", "a b", "is no host name"),
+    ("DEMO_HOST", "a'b", "is no host name"), ("DEMO_HOST", "a|b&", "is no host name"),
+    ("DEMO_ADDR", "a;b", "are no addresses"), ("DEMO_ADDR", "it's", "are no addresses"),
+    ("DEMO_ADDR", " ", "has no address"), ("DEMO_PORT", "*", "is no number"),
+    ("DEMO_PORT", "84 43", "is no number"), ("DEMO_PORT", "'", "is no number")])
+def test_a_value_that_cannot_be(space, variable, value, says):
+    """A sentence that names the variable; nothing is made."""
+    demo = Demo(os.path.join(space, "none"), 9443)
+    code, output = demo.run(**{variable: value})
+    assert code == 1 and says in output and variable in output, output
+    assert output.startswith("demo.sh: ") and "syntax error" not in output.lower()
+    assert not os.path.exists(demo.folder) and not os.path.exists("/nowhere")
+
+
+@pytest.mark.parametrize("value", ["it's", "*", "a b", "$(touch oops)", "'; touch oops; '", "\\"])
+def test_the_variables_for_a_shell(space, value):
+    """eval "$(sh build/demo.sh env)" gives back each value and runs nothing."""
+    demo = Demo(os.path.join(space, "never"), 9443)
+    env = {**demo.env, "DEMO_HOST": value, "DEMO_ADDR": value, "DEMO_PORT": value}
+    done = subprocess.run(
+        ["sh", "-c", 'values=$(sh "$1" env); unset DEMO_HOST DEMO_ADDR DEMO_PORT; eval "$values"; '
+         'printf "%s\\n" "$DEMO_HOST" "$DEMO_ADDR" "$DEMO_PORT"', "sh", os.path.abspath(SCRIPT)],
+        env=env, cwd=space, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        timeout=30, check=True)
+    assert done.stdout == "%s\n" % value * 3
+    assert not os.path.exists(os.path.join(space, "oops"))
+
+
+def test_a_udp_port_that_is_busy(space):
+    """TCP would be served: the demo is stopped, and says why."""
+    demo = Demo(os.path.join(space, "udp"))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as busy:
+        busy.bind(("127.0.0.1", demo.port))
+        code, output = demo.run(DEMO_ADDR="127.0.0.1")
+    try:
+        assert code == 1 and "Port %d or %d is taken" % (demo.port, demo.port + 1) in output
+        assert demo.run("status")[0] == 3
+    finally:
+        demo.end()
+
+
+@pytest.mark.parametrize("script", ["setup.sh", "check.sh"])
+@pytest.mark.parametrize("name", ["a b", "it's", "*", "a$b", "a;b", 'a"b', "a\\b"])
+def test_a_folder_that_nothing_can_be_built_in(space, script, name):
+    """Said at once, not when configure fails; and the same for a tree with such a path."""
+    build = os.path.dirname(os.path.abspath(SCRIPT))
+    folder = os.path.join(space, "tree", name)
+    for env, path in (({"H3_CACHE": folder}, build),
+                      ({}, os.path.join(folder, "build"))):
+        if not os.path.isdir(path):
+            shutil.copytree(build, path, ignore=shutil.ignore_patterns("cache"))
+        done = subprocess.run(["sh", os.path.join(path, script)], env={**os.environ, **env},
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              timeout=30, check=False)
+        assert done.returncode == 1 and "has a " in done.stdout and "move it" in done.stdout
+        assert not os.path.exists(os.path.join(folder, "log"))
+        shutil.rmtree(os.path.join(space, "tree"), ignore_errors=True)

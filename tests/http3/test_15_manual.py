@@ -4,6 +4,7 @@ has, and every example is a configuration that httpd takes; the whole ones are r
 import glob
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -40,7 +41,7 @@ RANGE = re.compile(r"^(\d\w*) to (\d\w*), default:? ", re.M)
 
 
 def test_every_directive_of_mod_http3_is_there():
-    source = read("mod_http3", "h3_config.h")
+    source = read("mod_http3", "conf", "h3_config.h") + read("mod_http3", "conf", "h3_listen.h")
     registered = set(re.findall(r'\(\s*"(H3\w+)"', source))
     assert len(registered) > 10 and set(H3) == registered
 
@@ -134,7 +135,7 @@ def test_the_example_of_the_readme(fresh_httpd):
         assert (response.status, response.text) == (200, "a small file\n")
 
 
-@pytest.mark.parametrize("page", ["README.md"] + sorted(
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md"] + sorted(
     os.path.join("docs", os.path.basename(path))
     for path in glob.glob(os.path.join(ROOT, "docs", "*.md"))))
 def test_links_lead_somewhere(page):
@@ -149,7 +150,7 @@ def test_links_lead_somewhere(page):
 
 def test_log_messages_in_the_operations_page_are_those_of_the_code():
     """Each symptom in the table that is a log line, up to its first dots."""
-    source = "".join(read(path) for path in glob.glob(os.path.join(ROOT, "mod_http3", "*.c")))
+    source = "".join(read(path) for path in glob.glob(os.path.join(ROOT, "mod_http3", "*", "*.c")))
     # Neighbouring literals are one, formats are what they may print.
     source = re.sub(r'"\s*(?:APLOGNO\(\d+\))?\s*"', "", source)
     table = read("docs", "operations.md").partition("## When something is wrong")[2]
@@ -158,5 +159,51 @@ def test_log_messages_in_the_operations_page_are_those_of_the_code():
     assert len(lines) >= 6
     for text in lines:
         words = re.escape(text).replace(r"\.\.\.", r"[^\"]*")
-        words = re.sub(r"\b(NAME|bind|receive)\b", "%s", words)
+        words = re.sub(r"\b(NAME|bind|socket|receive)\b", "%s", words)
         assert re.search(words, source), text
+
+
+GUIDE = read("CONTRIBUTING.md")
+
+
+def test_the_commands_for_contributors_can_be_typed():
+    """Each block of them is one that a shell reads, and each script has the option."""
+    blocks = re.findall(r"(?:^    \S.*\n(?:    .*\n)*)", GUIDE, re.M)
+    blocks = [block for block in blocks if not block.startswith("    quic_hold:")]
+    lines = re.findall(r"`((?:sh|gdb|grep|make) [^`]+)`", GUIDE.replace("\n", " ")) + blocks
+    assert len(blocks) >= 7 and len(lines) >= 12
+    for text in lines:
+        done = subprocess.run(["sh", "-n"], input=text.encode(), stderr=subprocess.PIPE,
+                              check=False)
+        assert done.returncode == 0, "%s\n%s" % (text, done.stderr.decode())
+    for script, option in re.findall(r"sh (build/\w+\.sh)(?: (--\w+|start|stop|env)\b)?", GUIDE):
+        assert not option or re.search(r"^#   sh %s .*%s" % (script, option), read(script), re.M)
+
+
+def test_what_contributors_are_told_of_is_there():
+    """Files, tests by their names, functions to break at, variables of the harness."""
+    for path in re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", GUIDE):
+        if not path.startswith("build/cache/") and "X" not in path:
+            assert os.path.exists(os.path.join(ROOT, path)), path
+    for unit in re.findall(r"TESTS=(unit/\w+_test)", GUIDE):
+        assert unit + " " in read("tests", "Makefile.am"), unit
+    tests = re.findall(r"\b((?:http3|altsvc)/test_\w+\.py)::(test_\w+)", GUIDE)
+    assert len(tests) >= 4
+    for file, name in tests:
+        assert re.search(r"^def %s\(" % name, read("tests", file), re.M), name
+    sources = "".join(read(path) for pattern in ("mod_http3/*/*.c", "tests/unit/*.c")
+                      for path in glob.glob(os.path.join(ROOT, pattern)))
+    names = set(re.findall(r"'break (\w+)'|`((?:h3|quic)_\w+)` (?:sees )?each", GUIDE))
+    assert len(names) >= 4
+    for name in map("".join, names):
+        assert re.search(r"^(?:static )?\w+ \**%s\(" % name, sources, re.M), name
+    harness = "".join(read(path) for pattern in ("tests/h3test/*.py", "tests/conftest.py")
+                      for path in glob.glob(os.path.join(ROOT, pattern)))
+    for variable in set(re.findall(r"\bH3TEST_[A-Z]+", GUIDE)):
+        assert '"%s"' % variable in harness, variable
+
+
+def test_the_tar_file_has_the_papers():
+    listed = re.search(r"^EXTRA_DIST = ((?:.*\\\n)*.*)", read("Makefile.am"), re.M).group(1).split()
+    for paper in ("CHANGES", "CONTRIBUTING.md", "LICENSE", "NOTICE", "README.md", "SECURITY.md"):
+        assert paper in listed and os.path.exists(os.path.join(ROOT, paper)), paper

@@ -2,15 +2,18 @@
 """Several children on one port: each datagram reaches the child that owns its connection."""
 import collections
 import os
+import pwd
+import re
+import resource
 import signal
 
 import pytest
 
 from h3test import content, procs, steering, udp
-from h3test.h3conn import pump_all
-from h3test.httpd import has_ipv6
+from h3test.installed import has_ipv6
 from h3test.load import Load, load
 from h3test.response import ConnectionEnded
+from h3test.transport import pump_all
 from h3test.wait import until
 
 CHILDREN = 4
@@ -324,3 +327,57 @@ def test_the_only_child_is_killed(fresh_httpd):
             old.request("GET", "/small.txt", timeout=10)
         assert old.stateless_reset
     assert not procs.is_alive(child)
+
+
+def idle_user():
+    """One that runs nothing: its threads are counted together, whoever has started them."""
+    busy = {int(procs.status(int(pid)).get("Uid", "0").split()[0])
+            for pid in os.listdir("/proc") if pid.isdigit()}
+    for user in pwd.getpwall():
+        if user.pw_uid and user.pw_uid not in busy and user.pw_name not in ("www-data", "nobody"):
+            return user.pw_name
+    return pytest.skip("every user runs something")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="children run as a user of their own")
+@pytest.mark.parametrize("mpm", ["event", "worker"])
+def test_a_start_that_fails_is_undone(fresh_httpd, mpm):
+    """HTTP/3's workers take all threads that the children's user may have; TCP gets them back."""
+    httpd = fresh_httpd(mpm=mpm, mpm_text="StartServers 1\nServerLimit 1\nThreadsPerChild 4\n"
+                        "MinSpareThreads 1\nMaxSpareThreads 4\nMaxRequestWorkers 4\n")
+    httpd.add("User %s\nH3MinWorkers 64\nH3MaxWorkers 64" % idle_user())
+    httpd.vhost("h3.test")
+    limits = resource.getrlimit(resource.RLIMIT_NPROC)
+    resource.setrlimit(resource.RLIMIT_NPROC, (16, limits[1]))
+    try:
+        httpd.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NPROC, limits)
+    until(lambda: "this child will not serve HTTP/3" in httpd.log(), 20, "the start fails")
+    assert re.search(r"could start only \d+ of 64 HTTP/3 worker threads", httpd.log())
+    for version in ("1.1", "2"):
+        assert httpd.fetch(version, "/small.txt").body == content.SMALL
+    assert httpd.status()["Http3Children"] == "0"
+    pid = httpd.child()
+    assert procs.threads(pid) <= 12     # of the MPM and of mod_http2
+    for _ in range(20):
+        assert httpd.fetch("2", "/small.txt").status == 200
+    assert httpd.child() == pid
+
+
+def test_only_tcp_counts_for_max_connections_per_child(fresh_httpd):
+    """As the manual says: the MPM counts its connections itself."""
+    httpd = fresh_httpd(mpm_text="StartServers 1\nServerLimit 2\nThreadLimit 16\n"
+                        "ThreadsPerChild 16\nMinSpareThreads 1\nMaxSpareThreads 32\n"
+                        "MaxRequestWorkers 32\nMaxConnectionsPerChild 40\n")
+    httpd.vhost("h3.test")
+    httpd.start()
+    wait_serving(httpd, 1)
+    child = httpd.children()
+    load(httpd, "-c", 20, "-n", 200, "--handshakes-only")
+    report = load(httpd, "-c", 100, "-n", 200)
+    assert report["ok"] == 200 and httpd.children() == child
+    for _ in range(40):
+        assert httpd.fetch("1.1", "/small.txt").status == 200
+    until(lambda: child[0] not in httpd.children(), 30, "the child is replaced")
+    until(lambda: httpd.fetch("3", "/small.txt").body == content.SMALL, 10, "the next one serves")

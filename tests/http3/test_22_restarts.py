@@ -2,14 +2,18 @@
 """Graceful restarts, stops, and the end of single children: what runs ends whole, nothing hangs."""
 import os
 import signal
+import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from h3test import content, procs
-from h3test.h3conn import H3_NO_ERROR, H3_REQUEST_REJECTED, pump_all
+from h3test.h3conn import H3_NO_ERROR, H3_REQUEST_REJECTED
 from h3test.load import Load, load
 from h3test.response import ConnectionEnded, StreamEnded
+from h3test.transport import pump_all
 from h3test.wait import SLOWNESS, bound, until
 
 MPMS = ["event", "worker"]
@@ -129,6 +133,91 @@ def test_graceful_restart_of_an_idle_connection(httpd):
     assert httpd.fetch("3", "/small.txt").body == content.SMALL
 
 
+# A probe timeout of five seconds: what the server grants by it outlasts a slow run.
+UNHURRIED = {"max_ack_delay": 5000}
+
+
+def asks_late(httpd, conn):
+    """The first request of a connection, when its child drains: all is as if it did not."""
+    conn.pump(0.2)
+    assert conn.goaways == []
+    assert conn.request("GET", "/small.txt").body == content.SMALL
+    conn.wait(lambda: conn.goaways)
+
+
+@pytest.mark.sanitize
+def test_a_connection_that_has_not_asked_yet(httpd):
+    """GOAWAY right after the handshake would make a failure of the request that follows."""
+    with httpd.h3(parameters=UNHURRIED) as conn:
+        before = len(httpd.log())
+        with httpd.restarting():
+            httpd.wait_log("child stops: 1 connections", 15, before)
+            asks_late(httpd, conn)
+
+
+def test_a_connection_that_has_not_asked_yet_at_a_graceful_stop(httpd):
+    with httpd.h3(parameters=UNHURRIED) as conn:
+        httpd.graceful_stop()
+        httpd.wait_log("child stops: 1 connections", 15)
+        asks_late(httpd, conn)
+
+
+@pytest.mark.sanitize
+def test_a_handshake_that_is_under_way(httpd):
+    with httpd.h3(parameters=UNHURRIED, connect=False) as conn:
+        conn.transport.on_receive = lambda data: None
+        conn.begin()
+        until(lambda: conn.turn() or httpd.gauge("HalfOpen") == 1, 10, "the handshake has begun")
+        before = len(httpd.log())
+        with httpd.restarting():
+            httpd.wait_log("child stops: 1 connections", 15, before)
+            conn.transport.on_receive = None
+            conn.wait(lambda: conn.handshake is not None)
+            conn.start_h3()
+            asks_late(httpd, conn)
+
+
+@pytest.mark.sanitize
+def test_a_connection_that_never_asks(httpd):
+    """It is waited for a moment, no longer."""
+    with httpd.h3() as conn:
+        httpd.graceful()
+        end = conn.wait_end(15)
+        assert (end.code, end.transport) == (H3_NO_ERROR, False)
+        assert conn.goaways[-1] == 0, conn.goaways
+
+
+def asks_once(httpd):
+    """A connection for one request, as a command line's client has it; how that ended."""
+    try:
+        with httpd.h3() as conn:
+            conn.turn(0.01)
+            if conn.goaway is not None:
+                return "GOAWAY before the request"
+            return conn.request("GET", "/small.txt").status
+    except (ConnectionEnded, StreamEnded, TimeoutError) as exc:
+        return repr(exc)
+
+
+def test_new_connections_during_restarts(httpd):
+    """Not one of them fails, whenever its handshake has been."""
+    over = threading.Event()
+
+    def ask():
+        return Counter(asks_once(httpd) for _ in iter(over.is_set, True))
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(ask) for _ in range(4)]
+        try:
+            for _ in range(8):
+                with httpd.restarting():
+                    time.sleep(0.2)
+        finally:
+            over.set()
+        answers = sum((a.result() for a in asked), Counter())
+    assert set(answers) == {200}, answers
+
+
 @pytest.mark.sanitize
 def test_a_close_that_is_lost(fresh_httpd):
     """The old child is there to repeat it: the client meets no stateless reset."""
@@ -140,7 +229,7 @@ def test_a_close_that_is_lost(fresh_httpd):
         conn.wait(lambda: httpd.gauge("Streams") == 0)
         with httpd.restarting():
             httpd.wait_log(r"conn \S+ \S+: closing after", 15)
-            conn.discard()
+            conn.transport.discard()
             conn.quic.send_ping(1)
             end = conn.wait_end(10)
         assert (end.code, end.transport) == (H3_NO_ERROR, False)

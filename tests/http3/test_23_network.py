@@ -6,7 +6,6 @@ import re
 import time
 
 import pytest
-from aioquic.tls import Epoch
 
 from h3test import content, procs
 from h3test.load import Load, load
@@ -189,11 +188,11 @@ def test_migration_to_and_fro(httpd):
     """A client changes between two ports of its own; both are known by then."""
     with httpd.h3() as conn:
         first = conn.sock
-        second = conn._new_socket(None)
+        second = conn.transport.new_socket()
         for turn in range(6):
-            conn.sock = first if turn % 2 else second
+            conn.transport.sock = first if turn % 2 else second
             assert conn.request("GET", "/large.bin").body == content.LARGE
-        conn.sock = first
+        conn.transport.sock = first
         second.close()
         assert conn.request("GET", "/small.txt").body == content.SMALL
 
@@ -230,12 +229,101 @@ def test_forged_address_and_a_client_that_only_listens(fresh_httpd):
         conn.pump(0.1)
         wire.forge(1)
         # A bare acknowledgement: nothing that the client would repeat.
-        conn.quic._spaces[Epoch.ONE_RTT].ack_at = time.monotonic()
+        conn.quic.acknowledge_now()
         conn.flush()
         until(lambda: wire.forged, 5, "the copy is sent")
         wire.plans[DOWN] = Plan()
         assert stream.finish(9).body == content.LARGE
         assert 0 < wire.stolen <= 3 * wire.forged
+
+
+# -- the size that a path carries
+
+def only_small(conn, largest):
+    """From here on what is larger does not reach this client."""
+    conn.transport.on_receive = lambda data: data if len(data) <= largest else None
+
+
+def black_holes(httpd):
+    return httpd.log().count("get lost, 1200 are the limit from now on")
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("largest", [1364, 1222, 1200])
+def test_mtu_falls_in_the_middle(httpd, largest):
+    """Without a word of ICMP (RFC 8899 section 4.3), to 1392, to 1250, to as little as QUIC needs:
+    the download goes on."""
+    before = black_holes(httpd)
+    with Wire(httpd.port, down=Plan(largest=largest, after=2 << 20)) as wire:
+        report = load(httpd, "--sha256", paths=["/big.bin"], connect=wire.address, seconds=60)
+    assert digests(report) == [httpd.big]
+    assert black_holes(httpd) == before + 1
+
+
+@pytest.mark.sanitize
+def test_mtu_falls_for_a_small_answer(httpd):
+    """Some datagrams at the end of a connection that was well until then; over IPv6, too."""
+    for address in ("127.0.0.1", "::1"):
+        with httpd.h3(address) as conn:
+            conn.wait(lambda: max(conn.received) > 1400)
+            assert conn.request("GET", "/text.txt").body == content.TEXT
+            only_small(conn, 1210)
+            assert conn.request("GET", "/text.txt", timeout=9).body == content.TEXT
+            assert conn.request("GET", "/large.bin").body == content.LARGE
+
+
+@pytest.mark.sanitize
+def test_mtu_falls_while_small_answers_go_on(httpd):
+    """They arrive and are acknowledged, so no probe timeout comes; the large one must, too."""
+    with httpd.h3() as conn:
+        conn.wait(lambda: max(conn.received) > 1400)
+        assert conn.request("GET", "/large.bin").body == content.LARGE
+        only_small(conn, 1300)
+        large, asked = conn.open("GET", "/large.bin"), 0
+        deadline = time.monotonic() + bound(15)
+        while not large.done and time.monotonic() < deadline:
+            conn.request("GET", "/small.txt")
+            asked += 1
+        assert large.finish().body == content.LARGE
+        assert asked
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("way", ["nat", "address"])
+def test_other_path_with_a_smaller_mtu(httpd, way):
+    """A NAT that forgets, where the client keeps its connection ID; a client that takes another
+    address."""
+    with httpd.h3() as conn:
+        conn.wait(lambda: max(conn.received) > 1400)
+        stream = conn.open("GET", "/large.bin")
+        conn.wait(lambda: stream.received > 200000)
+        conn.rebind("127.0.0.2" if way == "address" else None).close()
+        only_small(conn, 1222)
+        conn.quic.send_ping(1)
+        assert stream.finish(20).body == content.LARGE
+
+
+@pytest.mark.sanitize
+def test_new_path_after_a_black_hole(httpd):
+    """What has shrunk grows again on another path, and not on the same one through another port."""
+    with httpd.h3() as conn:
+        conn.wait(lambda: max(conn.received) > 1400)
+        only_small(conn, 1222)
+        assert conn.request("GET", "/large.bin").body == content.LARGE
+        conn.transport.on_receive = None
+
+        def move(local):
+            conn.rebind(local).close()
+            conn.ping()
+            conn.received.clear()
+
+        def largest():
+            assert conn.request("GET", "/large.bin").body == content.LARGE
+            return max(conn.received)
+        move(None)
+        assert largest() == largest() == 1200
+        move("127.0.0.2")
+        until(lambda: largest() > 1400, 10, "the probes on the new path have been answered")
 
 
 # -- keys
@@ -259,6 +347,17 @@ def short(make_httpd):
     httpd.add("H3IdleTimeout 2\nH3HandshakeTimeout 2\nH3MaxConnections 12")
     httpd.vhost("h3.test")
     return httpd.start()
+
+
+def test_path_that_is_too_small_for_quic(short):
+    """Less than 1200 bytes (RFC 9000 section 14): nothing helps, and the idle timeout ends it."""
+    conn = short.h3()
+    conn.wait(lambda: max(conn.received) > 1400)
+    conn.transport.on_receive = lambda data: data if len(data) < 1200 else None
+    stream = conn.open("GET", "/large.bin")
+    short.wait_gauges(timeout=15, Connections=0)
+    assert not stream.done
+    conn.abandon()
 
 
 def test_idle_timeout_of_a_client_that_is_gone(short):
@@ -295,6 +394,20 @@ def test_a_running_request_outlives_the_idle_timeout(short):
     """A handler may think for longer than the client is silent, if only somebody says PING."""
     report = load(short, "--keep-alive", 0.5, paths=["/cgi-bin/wait.cgi?4"])
     assert report["ok"] == 1
+
+
+@pytest.mark.parametrize("path, left", [("/cgi-bin/endless.cgi", 0), ("/cgi-bin/wait.cgi?8", 1)])
+def test_a_client_that_vanishes_meanwhile(short, path, left):
+    """Killed in the middle of a response, or waiting for one: the idle timeout, 2 s, and half of it
+    until the PING that nobody answers. A silent script is heard of only when it speaks."""
+    short.wait_gauges(Connections=0, Requests=0)
+    with Load(short, paths=[path]) as client:
+        short.wait_gauges(Requests=1)
+        client.kill()
+        began = time.monotonic()
+        short.wait_gauges(Connections=0, Requests=left)
+        assert 1 < time.monotonic() - began < bound(3) + 2
+    short.wait_gauges(Requests=0)
 
 
 def test_handshakes_that_never_end(short):
@@ -343,10 +456,11 @@ def test_a_thousand_connections(httpd):
         client.wait_idle(40)
         assert httpd.gauge("Connections") == 1000
         grown = procs.kib(child, "VmRSS") - before
-        # H3MaxWorkers is 1.5 times H3MinWorkers, which is ThreadsPerChild.
+        # H3MaxWorkers is 1.5 times H3MinWorkers, which is ThreadsPerChild; two more may help, and
+        # each has a descriptor once it has run a request.
         # The worker that logs a request closes its files a moment after the response.
-        until(lambda: len(procs.fds(child)) <= fds + 2, 10, "as many descriptors as before")
-        assert procs.threads(child) <= threads + 8
+        until(lambda: len(procs.fds(child)) <= fds + 2 + 26, 10, "as many descriptors as before")
+        assert procs.threads(child) <= threads + 10
         began = time.monotonic()
         for _ in range(20):
             assert httpd.fetch("3", "/small.txt").body == content.SMALL

@@ -6,10 +6,9 @@ import time
 
 import pytest
 from aioquic.buffer import encode_uint_var
-from aioquic.tls import Epoch
 
 from h3test import content, procs
-from h3test.h3conn import HEADERS, frame
+from h3test.h3conn import DATA, HEADERS, NAMES, frame
 from h3test.load import load
 from h3test.response import ConnectionEnded
 from h3test.tools import run
@@ -30,7 +29,7 @@ def test_a_stream_that_has_ended_makes_room_for_one(httpd, data):
     One that ends before its type is known is over for HTTP/3 earlier than for QUIC.
     """
     with httpd.h3() as conn:
-        granted, ended = conn.quic._remote_max_streams_uni, 0
+        granted, ended = conn.quic.max_streams_uni, 0
         for _ in range(4):
             for _ in range(5):
                 stream = conn.quic.get_next_available_stream_id(is_unidirectional=True)
@@ -39,17 +38,17 @@ def test_a_stream_that_has_ended_makes_room_for_one(httpd, data):
             conn.flush()
             conn.ping()
         conn.ping()
-        assert 0 < conn.quic._remote_max_streams_uni - granted <= ended
+        assert 0 < conn.quic.max_streams_uni - granted <= ended
 
 
 def refused(httpd):
     """A handshake that fails; its first datagram and the server's answer to that."""
     sent, received = [], []
     conn = httpd.h3(connect=False, alpn=("none",), verify=False)
-    conn.on_send = lambda data: sent.append(data) or data
-    conn.on_receive = lambda data: received.append(data) or data
+    conn.transport.on_send = lambda data: sent.append(data) or data
+    conn.transport.on_receive = lambda data: received.append(data) or data
     try:
-        conn.quic.connect(conn.peer, time.monotonic())
+        conn.begin()
         conn.flush()
         conn.wait(lambda: conn.ended is not None)
     finally:
@@ -131,7 +130,7 @@ def an_unknown_frame_without_end(conn):
 
 def deaf(conn, stream):
     """STOP_SENDING is not answered with RESET_STREAM."""
-    conn.quic._streams[stream.id].sender.reset = lambda error_code: None
+    conn.quic.ignore_stop_sending(stream.id)
 
 
 def half_a_head(conn):
@@ -189,14 +188,14 @@ def test_streams_full_of_holes(make_httpd):
         procs.reset_peak(httpd.child())
         before = procs.kib(httpd.child(), "VmRSS")
         for number, payload in enumerate(packets(holes)):
-            conn.send_frames(payload)
+            conn.transport.send_frames(payload)
             if number % 20 == 0:
                 conn.turn(0.01)
             if conn.ended is not None:
                 break
         how = conn.wait_end()
     assert how.transport and how.code == 0x1
-    if not httpd._wrapper() and "LD_PRELOAD" not in httpd._environment():
+    if httpd.measurable:
         # Twice H3ConnWindowSize and 12 KiB for each of H3MaxSessionStreams.
         assert procs.kib(httpd.child(), "VmHWM") - before < 6 * 1024
     httpd.wait_log("too much kept for it")
@@ -219,14 +218,13 @@ def connection_ids(conn, number):
 
 def retirements(conn, number):
     """Of all that the server gives, as soon as it comes."""
-    spare = [have.sequence_number for have in conn.quic._peer_cid_available]
-    conn.quic._peer_cid_available.clear()
+    spare = conn.quic.forget_spare_ids()
     return b"\x01" + b"".join(b"\x19" + encode_uint_var(n) for n in spare)
 
 
 def acknowledgements(conn, number):
     """The same numbers again and again, in as many ranges as there can be."""
-    largest = conn.quic._spaces[Epoch.ONE_RTT].expected_packet_number - 1
+    largest = conn.quic.largest_received
     return 20 * acknowledgement(largest, min(largest // 2, 20))
 
 
@@ -256,7 +254,7 @@ def test_floods_of_frames(httpd, flood):
     up for it."""
     def send(conn, number):
         for n in range(number):
-            conn.send_frames(flood(conn, n))
+            conn.transport.send_frames(flood(conn, n))
             if n % 20 == 0:
                 conn.turn(0.005)
             if conn.ended is not None:
@@ -271,7 +269,7 @@ def test_floods_of_frames(httpd, flood):
             conn.pump(0.2)
         if conn.ended is not None:
             assert conn.ended.frame_type is not None, "an error of QUIC"
-        if not httpd._wrapper() and "LD_PRELOAD" not in httpd._environment():
+        if httpd.measurable:
             assert procs.kib(httpd.child(), "VmRSS") < before + 1024
     assert httpd.fetch("3", "/small.txt").body == content.SMALL
 
@@ -311,3 +309,43 @@ def test_a_full_socket(make_httpd, slow_link):
          wrapper=["ip", "netns", "exec", namespace])
     # The link needs 3.4 s at least.
     assert procs.cpu_seconds(httpd.child()) - before < 3 * SLOWNESS
+
+
+@pytest.fixture
+def two_workers(make_httpd):
+    """A server with two workers, and a connection that holds both with requests whose bodies do not
+    come."""
+    httpd = make_httpd(timeout=60)
+    httpd.add("H3MinWorkers 1\nH3MaxWorkers 2\nH3MaxConnections 100").vhost("h3.test").start()
+    with httpd.h3() as holder:
+        held = [holder.open("POST", "/cgi-bin/sha256.cgi", [("content-length", "1")],
+                            end_stream=False) for _ in range(2)]
+        holder.wait(lambda: httpd.gauge("Requests") == 2)
+        yield httpd
+        for stream in held:
+            stream.raw(frame(DATA, b"x"), end=True)
+            assert stream.finish().status == 200
+
+
+@pytest.mark.sanitize
+def test_requests_that_wait_go_with_their_client(two_workers):
+    """Nothing of them stays in the queue, however long the workers are held."""
+    for _ in range(10):
+        with two_workers.h3() as conn:
+            streams = [conn.open("GET", "/small.txt") for _ in range(100)]
+            conn.wait(lambda: two_workers.gauge("Requests") > 2)
+            streams[7].reset()
+    two_workers.wait_gauges(Requests=2, Streams=2)
+
+
+@pytest.mark.sanitize
+def test_requests_that_wait_are_bounded(two_workers):
+    """As many as there may be connections; others are refused such that the client may repeat them.
+    RFC 9114 section 4.1.1"""
+    with two_workers.h3() as first, two_workers.h3() as second:
+        for conn in first, second:
+            streams = [conn.open("GET", "/small.txt") for _ in range(100)]
+            conn.wait(lambda: two_workers.gauge("Requests") == 102)
+        second.wait(lambda: all(s.done for s in streams))
+        assert {NAMES[s.reset_code] for s in streams} == {"H3_REQUEST_REJECTED"}
+    two_workers.wait_gauges(Requests=2, Streams=2)

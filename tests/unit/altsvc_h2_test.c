@@ -7,8 +7,8 @@
 
 #include "altsvc_h2.h"
 
-#include "apr_general.h"
-#include "apr_strings.h"
+#include <apr_general.h>
+#include <apr_strings.h>
 
 #include "tap.h"
 
@@ -29,7 +29,7 @@ static const char mark[] = "<ALTSVC>";
 typedef struct {
     apr_pool_t *pool;
     apr_bucket_alloc_t *alloc;
-    altsvc_h2_scan_t scan;
+    altsvc_h2_scanner scan;
     char out[256];
     apr_size_t len;
     int done, foreign;
@@ -49,7 +49,7 @@ static void peer_write(peer_t *peer, apr_bucket_brigade *bb)
     apr_size_t room = sizeof(peer->out) - peer->len;
 
     if (!peer->done) {
-        altsvc_h2_verdict_t verdict = altsvc_h2_scan(&peer->scan, bb, &next);
+        altsvc_h2_verdict verdict = altsvc_h2_scan(&peer->scan, bb, &next);
 
         if (verdict == ALTSVC_H2_FOUND) {
             apr_bucket *frame = apr_bucket_immortal_create(mark, strlen(mark), peer->alloc);
@@ -275,7 +275,7 @@ static void test_broken_bucket(apr_pool_t *p, apr_bucket_alloc_t *alloc)
 {
     apr_bucket_brigade *bb = apr_brigade_create(p, alloc);
     apr_bucket *b = apr_bucket_alloc(sizeof(*b), alloc), *next = NULL;
-    altsvc_h2_scan_t scan = { { 0 }, 0, 0 };
+    altsvc_h2_scanner scan = { .have = 0 };
 
     APR_BUCKET_INIT(b);
     b->free = apr_bucket_free;
@@ -287,6 +287,7 @@ static void test_broken_bucket(apr_pool_t *p, apr_bucket_alloc_t *alloc)
     APR_BRIGADE_INSERT_TAIL(bb, b);
     ok(altsvc_h2_scan(&scan, bb, &next) == ALTSVC_H2_FOREIGN && APR_BRIGADE_FIRST(bb) == b,
        "octets that cannot be read are left to the next filter");
+    is_int(scan.rv, APR_EGENERAL, "with the reason");
 }
 
 static void test_frame(apr_pool_t *p)

@@ -3,13 +3,13 @@
 
 #include "altsvc_interim.h"
 
-#include "apr_general.h"
-#include "apr_strings.h"
+#include <apr_general.h>
+#include <apr_strings.h>
 
 #include "tap.h"
 
 /* Runs `pieces` through, a bucket each and every second one a new brigade; what comes out. */
-static const char *run(apr_pool_t *p, const char *const *pieces, altsvc_interim_state_t *state)
+static const char *run(apr_pool_t *p, const char *const *pieces, altsvc_interim_state *state)
 {
     apr_bucket_alloc_t *alloc = apr_bucket_alloc_create(p);
     apr_bucket_brigade *bb = apr_brigade_create(p, alloc), *all = apr_brigade_create(p, alloc);
@@ -39,7 +39,7 @@ static const struct {
     const char *name;
     const char *pieces[6];
     const char *out;
-    altsvc_interim_state_t state;
+    altsvc_interim_state state;
 } rows[] = {
     { "in the middle",
       { HEAD "A: b\r\n" LINE "C: d\r\n\r\n" },
@@ -90,7 +90,7 @@ int main(void)
     apr_initialize();
     apr_pool_create(&p, NULL);
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        altsvc_interim_state_t state = ALTSVC_INTERIM_WAITING;
+        altsvc_interim_state state = ALTSVC_INTERIM_WAITING;
         const char *out = run(p, rows[i].pieces, &state);
 
         is_str(out, rows[i].out, "%s", rows[i].name);

@@ -3,8 +3,8 @@
 
 #include "altsvc_value.h"
 
-#include "apr_general.h"
-#include "apr_strings.h"
+#include <apr_general.h>
+#include <apr_strings.h>
 
 #include "tap.h"
 
@@ -17,7 +17,7 @@ static void is(apr_pool_t *p, const char *got, const char *want, const char *nam
 /* Reads `text` and writes it again with the defaults ma=86400 and no persist. */
 static const char *round_trip(apr_pool_t *p, const char *text)
 {
-    apr_array_header_t *alts = apr_array_make(p, 1, sizeof(altsvc_alt_t));
+    apr_array_header_t *alts = apr_array_make(p, 1, sizeof(altsvc_value_alt));
     const char *mistake = altsvc_value_parse(p, text, alts), *out = "";
     int i;
 
@@ -25,9 +25,9 @@ static const char *round_trip(apr_pool_t *p, const char *text)
         return apr_pstrcat(p, "! ", mistake, NULL);
     }
     for (i = 0; i < alts->nelts; i++) {
-        out = apr_pstrcat(p, out, i ? ", " : "",
-                          altsvc_value_format(p, &APR_ARRAY_IDX(alts, i, altsvc_alt_t), 86400, 0),
-                          NULL);
+        out = apr_pstrcat(
+            p, out, i ? ", " : "",
+            altsvc_value_format(p, &APR_ARRAY_IDX(alts, i, altsvc_value_alt), 86400, 0), NULL);
     }
     return out;
 }
@@ -135,7 +135,7 @@ static void test_tables(apr_pool_t *p)
 
 static void test_format(apr_pool_t *p)
 {
-    altsvc_alt_t alt = { "h3", "", 443, -1, -1 };
+    altsvc_value_alt alt = { "h3", "", 443, -1, -1 };
 
     is(p, altsvc_value_format(p, &alt, 5, 1), "h3=\":443\"; ma=5; persist=1", "defaults fill in");
     alt.ma = 7;
@@ -154,10 +154,10 @@ static void test_every_octet(apr_pool_t *p)
     for (octet = 1; octet < 256; octet++) {
         char alpn[2] = { (char)octet, 0 };
         const char *id = altsvc_value_protocol_id(p, alpn);
-        apr_array_header_t *alts = apr_array_make(p, 1, sizeof(altsvc_alt_t));
+        apr_array_header_t *alts = apr_array_make(p, 1, sizeof(altsvc_value_alt));
 
         if (altsvc_value_parse(p, apr_pstrcat(p, id, "=\":1\"", NULL), alts)
-            || strcmp(APR_ARRAY_IDX(alts, 0, altsvc_alt_t).protocol, alpn)) {
+            || strcmp(APR_ARRAY_IDX(alts, 0, altsvc_value_alt).protocol, alpn)) {
             printf("# octet %02X as %s\n", octet, id);
             good = 0;
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdint.h>
 #include <string.h>
-#include "quic_mem.h"
+#include "quic/quic_mem.h"
 #include "tap.h"
 
 static quic_mem m;

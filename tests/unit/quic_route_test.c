@@ -3,7 +3,7 @@
  * quic_route: the program in an interpreter of our own and in the kernel, the
  * life of slots, owners that are killed. Includes the .c to die with its lock.
  */
-#include "quic_route.c"
+#include "quic/quic_route.c"
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -11,10 +11,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "quic_crypto.h"
+#include "tls/quic_keys.h"
 #include "tap.h"
 
-static quic_cid_secret secret;
+static quic_cid_secret secret; /* of every group here */
 static int attaches;
 static int refuse_attach; /* errno */
 
@@ -35,7 +35,7 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 
 static size_t short_packet(uint8_t pkt[64], const uint8_t cid[QUIC_CID_LEN])
 {
-    quic_crypto_rand(pkt, 64);
+    quic_keys_rand(pkt, 64);
     pkt[0] &= 0x7f;
     memcpy(pkt + 1, cid, QUIC_CID_LEN);
     return 40;
@@ -43,7 +43,7 @@ static size_t short_packet(uint8_t pkt[64], const uint8_t cid[QUIC_CID_LEN])
 
 static size_t long_packet(uint8_t pkt[64], const uint8_t *cid, size_t len)
 {
-    quic_crypto_rand(pkt, 64);
+    quic_keys_rand(pkt, 64);
     pkt[0] |= 0x80;
     pkt[5] = (uint8_t)len;
     memcpy(pkt + 6, cid, len);
@@ -54,7 +54,7 @@ static size_t initial_packet(uint8_t pkt[64])
 {
     uint8_t cid[20];
 
-    quic_crypto_rand(cid, sizeof(cid));
+    quic_keys_rand(cid, sizeof(cid));
     return long_packet(pkt, cid, 8 + cid[0] % 13);
 }
 
@@ -167,13 +167,13 @@ static int in_list(int slot, const uint8_t *list, int n)
 /* Packets of every kind against the rule; returns how many went wrong. */
 static int check_program(const uint8_t *accepting, int na, const uint8_t *known, int nk)
 {
-    struct sock_filter prog[QUIC_ROUTE_PROG_MAX];
-    int n = quic_route_program(prog, &secret, accepting, na, known, nk), i, wrong = 0, overrun = 0;
+    struct sock_filter prog[PROGRAM_MAX];
+    int n = write_program(prog, &secret, accepting, na, known, nk), i, wrong = 0, overrun = 0;
     quic_cid_secret other;
     uint8_t pkt[64];
     size_t len;
 
-    if (n > QUIC_ROUTE_PROG_MAX) {
+    if (n > PROGRAM_MAX) {
         return 1000000;
     }
     quic_cid_secret_make(&other);
@@ -193,7 +193,7 @@ static int check_program(const uint8_t *accepting, int na, const uint8_t *known,
 
         /* Our id's bytes as the start of an id of another length. */
         if (i & 1) {
-            quic_crypto_rand(pkt, sizeof(pkt));
+            quic_keys_rand(pkt, sizeof(pkt));
             pkt[0] |= 0x80;
             pkt[5] = 18;
             memcpy(pkt + 6, cid.data, QUIC_CID_LEN);
@@ -221,7 +221,7 @@ static void test_program(void)
         { 0, 128, 0, 128 }, { 127, 1, 0, 128 }, { 64, 64, 0, 128 }, { 0, 127, 100, 28 },
     };
     uint8_t accepting[QUIC_SLOTS_MAX], known[QUIC_SLOTS_MAX];
-    struct sock_filter prog[QUIC_ROUTE_PROG_MAX];
+    struct sock_filter prog[PROGRAM_MAX];
     int count[4] = { 0 }, i, k, n, overrun = 0;
     uint8_t pkt[64];
     size_t len;
@@ -241,7 +241,7 @@ static void test_program(void)
     for (k = 0; k < 4; ++k) {
         accepting[k] = (uint8_t)(k * 2);
     }
-    n = quic_route_program(prog, &secret, accepting, 4, NULL, 0);
+    n = write_program(prog, &secret, accepting, 4, NULL, 0);
     for (i = 0; i < 8000; ++i) {
         len = initial_packet(pkt);
         k = interpret(prog, n, pkt, len, &overrun);
@@ -266,8 +266,8 @@ static void test_program(void)
 
 typedef struct {
     quic_listener *l[2];
-    int nlisteners;
     quic_route *r;
+    quic_group group;
     int client[2];
 } stage;
 
@@ -280,7 +280,8 @@ static quic_listener *open_listener(const char *ip, int nslots)
     memset(&a, 0, sizeof(a));
     a.in.sin_family = AF_INET;
     inet_pton(AF_INET, ip, &a.in.sin_addr);
-    if (quic_listener_open(&l, &a, 443, 0, nslots, 1 << 20, &what) != APR_SUCCESS) {
+    if (quic_listener_open(&l, &a, 443, 0, nslots, 1 << 20, &what) != APR_SUCCESS
+        || quic_listener_bind(l, &what) != APR_SUCCESS) {
         fail("%s", what);
         exit(done_testing());
     }
@@ -291,8 +292,8 @@ static void set_stage(stage *st, int nslots, int nlisteners)
 {
     int i;
 
-    st->nlisteners = nlisteners;
     st->r = quic_route_create(nslots);
+    st->group = (quic_group){ st->r, secret, st->l, nlisteners };
     for (i = 0; i < nlisteners; ++i) {
         st->l[i] = open_listener(i ? "127.0.0.2" : "127.0.0.1", nslots);
         st->client[i] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -300,14 +301,14 @@ static void set_stage(stage *st, int nslots, int nlisteners)
             fail("connect: %s", strerror(errno));
         }
     }
-    quic_route_attach(st->r, &secret, st->l, nlisteners);
+    quic_route_attach(&st->group);
 }
 
 static void clear_stage(stage *st)
 {
     int i;
 
-    for (i = 0; i < st->nlisteners; ++i) {
+    for (i = 0; i < st->group.n; ++i) {
         quic_listener_close(st->l[i]);
         close(st->client[i]);
     }
@@ -317,25 +318,24 @@ static void clear_stage(stage *st)
 static int claim(stage *st, pid_t pid, int generation, uint8_t *epoch)
 {
     int slot = -1;
-    apr_status_t rv =
-        quic_route_claim(st->r, &secret, pid, generation, st->l, st->nlisteners, &slot, epoch);
+    apr_status_t rv = quic_route_claim(&slot, epoch, &st->group, pid, generation);
 
     return rv == APR_SUCCESS ? slot : APR_STATUS_IS_EAGAIN(rv) ? -1 : -2;
 }
 
 static void drain(stage *st, int slot)
 {
-    quic_route_drain(st->r, &secret, slot, st->l, st->nlisteners);
+    quic_route_drain(&st->group, slot);
 }
 
 static void release(stage *st, int slot)
 {
-    quic_route_release(st->r, &secret, slot, st->l, st->nlisteners);
+    quic_route_release(&st->group, slot);
 }
 
 static int reap(stage *st)
 {
-    return quic_route_reap(st->r, &secret, st->l, st->nlisteners);
+    return quic_route_reap(&st->group);
 }
 
 static int arrived(const quic_listener *l, int slot, int take)
@@ -384,7 +384,7 @@ static unsigned initials(stage *st, int n)
     int i;
 
     for (i = 0; i < n; ++i) {
-        int s = slot_of(st, i % st->nlisteners, pkt, initial_packet(pkt));
+        int s = slot_of(st, i % st->group.n, pkt, initial_packet(pkt));
         set |= s >= 0 ? 1u << s : 1u << 31;
     }
     return set;
@@ -395,7 +395,7 @@ static int misrouted(stage *st, int slot, int epoch, int n)
     int i, wrong = 0;
 
     for (i = 0; i < n; ++i) {
-        wrong += slot_of_id(st, i % st->nlisteners, slot, epoch, i % 3 == 0) != slot;
+        wrong += slot_of_id(st, i % st->group.n, slot, epoch, i % 3 == 0) != slot;
     }
     return wrong;
 }
@@ -538,24 +538,25 @@ static void test_gap(void)
 static void test_epochs(void)
 {
     quic_route *r = quic_route_create(1);
+    quic_group group = { r, secret, NULL, 0 };
     int i, slot, right = 0, wrong = 0;
     uint8_t epoch, last = 0;
 
     for (i = 0; i < 600; ++i) {
-        quic_route_claim(r, &secret, getpid(), 1, NULL, 0, &slot, &epoch);
+        quic_route_claim(&slot, &epoch, &group, getpid(), 1);
         right += slot == 0 && epoch == (uint8_t)(last + 1);
         wrong += quic_route_owner_is_gone(r, 0, epoch);
         wrong += !quic_route_owner_is_gone(r, 0, last);
         last = epoch;
-        quic_route_drain(r, &secret, slot, NULL, 0);
+        quic_route_drain(&group, slot);
         wrong += quic_route_owner_is_gone(r, 0, epoch);
-        quic_route_release(r, &secret, slot, NULL, 0);
+        quic_route_release(&group, slot);
         wrong += !quic_route_owner_is_gone(r, 0, epoch);
     }
     is_int(right, 600, "each claim raises the epoch, around 255 too");
     is_int(wrong, 0, "an owner is gone only when it is");
-    quic_route_release(r, &secret, 0, NULL, 0);
-    quic_route_drain(r, &secret, 0, NULL, 0);
+    quic_route_release(&group, 0);
+    quic_route_drain(&group, 0);
     is_int(quic_route_live(r), 0, "releasing and draining a free slot changes nothing");
     ok(quic_route_create(0) == NULL && quic_route_create(QUIC_SLOTS_MAX + 1) == NULL,
        "0 slots and too many are refused");
@@ -652,11 +653,11 @@ static void test_killed_owner(void)
     pid[2] = start_owner(&st, 1, &slot[2]);
     is_int(slot[2], 0, "a new owner");
     kill_and_wait(pid[2]);
-    quic_route_release_pid(st.r, &secret, pid[2], st.l, st.nlisteners);
+    quic_route_release_pid(&st.group, pid[2]);
     ok(quic_route_owner_is_gone(st.r, 0, 2), "the parent frees the slot of a child that it reaped");
     is_int(initials(&st, 50), 4, "and steers");
     before = attaches;
-    quic_route_release_pid(st.r, &secret, pid[2], st.l, st.nlisteners);
+    quic_route_release_pid(&st.group, pid[2]);
     is_int(attaches, before + 2, "it attaches also where a sibling was faster");
     is_int(quic_route_live(st.r), 1, "and frees nothing else");
 
@@ -799,7 +800,7 @@ static void test_refused(void)
     claim(&st, getpid(), 1, &e);
     refuse_attach = ENOMEM;
     is_int(claim(&st, getpid(), 1, &e), 1, "a claim whose attach fails");
-    quic_route_attach(st.r, &secret, st.l, 1);
+    quic_route_attach(&st.group);
     ok(quic_route_is_steered(st.r) && st.l[0]->nslots == 4, "the group stays a group");
     is_int(initials(&st, 60), 1, "the new child gets nothing yet");
     refuse_attach = 0;
@@ -813,6 +814,48 @@ static void test_refused(void)
     is_int(claim(&st, getpid(), 1, &e), 0, "one child may claim it");
     refuse_attach = 0;
     clear_stage(&st);
+}
+
+/* A listener whose port is taken when the parent starts, and free when children run. */
+static void test_bound_later(void)
+{
+    quic_addr a;
+    const char *what;
+    uint8_t e;
+    stage st;
+    quic_listener child;
+    int i;
+
+    memset(&a, 0, sizeof(a));
+    a.in.sin_family = AF_INET;
+    inet_pton(AF_INET, "127.0.0.1", &a.in.sin_addr);
+    st.client[0] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    for (i = 0; i < 2; ++i) {
+        refuse_attach = i ? EPERM : 0;
+        st.r = quic_route_create(4);
+        st.group = (quic_group){ st.r, secret, st.l, 1 };
+        if (quic_listener_open(&st.l[0], &a, 443, 0, 4, 1 << 20, &what) != APR_SUCCESS) {
+            fail("%s", what);
+            return;
+        }
+        quic_route_attach(&st.group);
+        is_int(quic_route_is_steered(st.r), !i, "what the kernel can is known before the bind");
+        is_int(st.l[0]->nslots, i ? 1 : 4, "and one socket stays where it cannot");
+        is_int(claim(&st, getpid(), 1, &e), 0, "a child claims before it is bound");
+        is_int(claim(&st, getpid(), 1, &e), i ? -1 : 1, "another one");
+        child = *st.l[0];
+        is_int(quic_listener_bind(st.l[0], &what), APR_SUCCESS, "the parent binds it");
+        if (connect(st.client[0], &st.l[0]->addr.sa, quic_addr_len(&st.l[0]->addr)) != 0) {
+            fail("connect: %s", strerror(errno));
+        }
+        quic_route_refresh(&st.group);
+        is_int(quic_listener_look(&child), 1, "a child sees it");
+        is_int(initials(&st, 60), i ? 1 : 3, "and those that have claimed get Initials");
+        quic_route_destroy(st.r);
+        quic_listener_close(st.l[0]);
+    }
+    refuse_attach = 0;
+    close(st.client[0]);
 }
 
 static void test_process_stat(void)
@@ -841,5 +884,6 @@ int main(void)
     test_killed_with_lock();
     test_many_processes();
     test_refused();
+    test_bound_later();
     return done_testing();
 }

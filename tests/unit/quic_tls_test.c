@@ -28,8 +28,9 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
-#include "quic_crypto.h"
-#include "quic_tls.h"
+#include "tls/quic_crypto.h"
+#include "tls/quic_keys.h"
+#include "tls/quic_tls.h"
 
 #include "tap.h"
 
@@ -211,26 +212,26 @@ static apr_array_header_t *list(const char *a, const char *b, const char *c)
     return array;
 }
 
-static void default_spec(quic_tls_host_spec *spec, const quic_tls_ticket_keys *keys,
+static void default_plan(quic_tls_host_plan *plan, const quic_tls_ticket_keys *keys,
                          const char *cert)
 {
-    memset(spec, 0, sizeof(*spec));
-    spec->name = "a.example";
-    spec->cert_files = list(cert, NULL, NULL);
-    spec->key_files = list(NULL, NULL, NULL);
-    spec->sid_ctx = (const uint8_t *)"domain one";
-    spec->sid_ctx_len = 10;
-    spec->tickets = 1;
-    spec->ticket_keys = keys;
-    spec->server = &pki;
+    memset(plan, 0, sizeof(*plan));
+    plan->name = "a.example";
+    plan->cert_files = list(cert, NULL, NULL);
+    plan->key_files = list(NULL, NULL, NULL);
+    plan->sid_ctx = (const uint8_t *)"domain one";
+    plan->sid_ctx_len = 10;
+    plan->tickets = 1;
+    plan->ticket_keys = keys;
+    plan->server = &pki;
 }
 
-static quic_tls_host *make_host(const quic_tls_host_spec *spec)
+static quic_tls_host *make_host(const quic_tls_host_plan *plan)
 {
     quic_tls_host *host = NULL;
     const char *whose_fault = NULL;
 
-    if (quic_tls_host_make(&host, spec, pool, &whose_fault) != APR_SUCCESS) {
+    if (quic_tls_host_make(&host, plan, pool, &whose_fault) != APR_SUCCESS) {
         diag(whose_fault ? whose_fault : "no reason given");
     }
     return host;
@@ -301,7 +302,7 @@ typedef struct client_options {
 static void rand_bytes(uint8_t *dest, size_t len, const ngtcp2_rand_ctx *ctx)
 {
     (void)ctx;
-    quic_crypto_rand(dest, len);
+    quic_keys_rand(dest, len);
 }
 
 static int new_cid(ngtcp2_conn *conn, ngtcp2_cid *cid, ngtcp2_stateless_reset_token *token,
@@ -310,8 +311,8 @@ static int new_cid(ngtcp2_conn *conn, ngtcp2_cid *cid, ngtcp2_stateless_reset_to
     (void)conn;
     (void)user_data;
     cid->datalen = cidlen;
-    quic_crypto_rand(cid->data, cidlen);
-    quic_crypto_rand(token->data, sizeof(token->data));
+    quic_keys_rand(cid->data, cidlen);
+    quic_keys_rand(token->data, sizeof(token->data));
     return 0;
 }
 
@@ -391,8 +392,8 @@ static void make_client(pair *p, const client_options *opt)
     }
     conn_defaults(p, &cb, &settings, &params);
     params.initial_max_data = 111111;
-    quic_crypto_rand(dcid.data, dcid.datalen);
-    quic_crypto_rand(scid.data, scid.datalen);
+    quic_keys_rand(dcid.data, dcid.datalen);
+    quic_keys_rand(scid.data, scid.datalen);
     ngtcp2_conn_client_new(&p->client.conn, &dcid, &scid, &p->path.path, NGTCP2_PROTO_VER_V1, &cb,
                            &settings, &params, NULL, &p->client);
     quic_crypto_attach(&p->client.crypto, p->client.conn, p->client.ssl, 0);
@@ -413,7 +414,7 @@ static void make_server(pair *p, const uint8_t *datagram, size_t len)
     params.original_dcid = hd.dcid;
     params.original_dcid_present = 1;
     params.initial_max_data = 222222;
-    quic_crypto_rand(scid.data, scid.datalen);
+    quic_keys_rand(scid.data, scid.datalen);
     ngtcp2_conn_server_new(&p->server.conn, &hd.scid, &scid, &p->path.path, hd.version, &cb,
                            &settings, &params, NULL, &p->server);
     p->server.ssl = quic_tls_new(any, find_host, p->hosts);
@@ -638,6 +639,19 @@ static void test_names(hosts *h)
     is_int(h->asked, 1, "is one");
 }
 
+/* Is `text` this certificate in PEM, and nothing else? */
+static int is_pem(const char *text, X509 *cert)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    const uint8_t *data;
+    size_t len;
+    int same = PEM_write_bio_X509(bio, cert) && BIO_mem_contents(bio, &data, &len) && text
+               && strlen(text) == len && memcmp(text, data, len) == 0;
+
+    BIO_free(bio);
+    return same;
+}
+
 static void test_key_types(const quic_tls_ticket_keys *keys)
 {
     static const uint16_t rsa_and_ec[] = { SSL_SIGN_RSA_PSS_RSAE_SHA256,
@@ -646,33 +660,30 @@ static void test_key_types(const quic_tls_ticket_keys *keys)
     static const uint16_t ed[] = { SSL_SIGN_ED25519 };
     static const uint16_t p384[] = { SSL_SIGN_ECDSA_SECP384R1_SHA384 };
     client_options opt = { .sni = "a.example", .schemes = rsa_and_ec, .nschemes = 2 };
-    quic_tls_host_spec spec;
+    quic_tls_host_plan plan;
     hosts h = { .asked = 0 };
     pair p;
 
-    default_spec(&spec, keys, pki.rsa_cert_file);
-    spec.cert_files = list(pki.rsa_cert_file, pki.ec_file, NULL);
-    spec.key_files = list(pki.rsa_key_file, NULL, NULL);
-    h.a = make_host(&spec);
+    default_plan(&plan, keys, pki.rsa_cert_file);
+    plan.cert_files = list(pki.rsa_cert_file, pki.ec_file, NULL);
+    plan.key_files = list(pki.rsa_key_file, NULL, NULL);
+    h.a = make_host(&plan);
     handshake(&p, &h, &opt);
     ok(completed(&p) && presented(&p, pki.ec), "a client of both gets ECDSA");
-    ok(strstr(quic_tls_host_cert_pem(h.a, p.server.ssl, pool), "-----BEGIN CERTIFICATE-----"),
-       "in PEM, too");
+    ok(is_pem(quic_tls_server_var(h.a, "CERT", pool), pki.ec), "in PEM, too");
     SSL_SESSION_free(finish(&p));
     opt.schemes = rsa;
     handshake(&p, &h, &opt);
     ok(completed(&p) && presented(&p, pki.rsa), "one without ECDSA gets RSA");
-    ok(strcmp(quic_tls_host_cert_pem(h.a, p.server.ssl, pool),
-              quic_tls_host_cert_pem(h.a, NULL, pool))
-           != 0,
-       "whose PEM is the connection's, not the host's first");
+    ok(is_pem(quic_tls_server_var(h.a, "CERT", pool), pki.ec),
+       "while the host's variables stay those of its first");
     SSL_SESSION_free(finish(&p));
     opt.schemes = p384;
     opt.nschemes = 1;
     refused(&h, &opt, 0x128, "one that takes neither: handshake_failure");
 
-    spec.cert_files = list(pki.rsa_cert_file, pki.ed_file, NULL);
-    h.a = make_host(&spec);
+    plan.cert_files = list(pki.rsa_cert_file, pki.ed_file, NULL);
+    h.a = make_host(&plan);
     opt.schemes = rsa;
     opt.nschemes = 2;
     handshake(&p, &h, &opt);
@@ -717,17 +728,17 @@ static SSL_SESSION *get_ticket(hosts *h)
 static void make_hosts(hosts *h, const quic_tls_ticket_keys *keys, const char *domain_of_b,
                        int tickets)
 {
-    quic_tls_host_spec spec;
+    quic_tls_host_plan plan;
 
     memset(h, 0, sizeof(*h));
-    default_spec(&spec, keys, pki.ec_file);
-    spec.tickets = tickets;
-    h->a = h->nameless = make_host(&spec);
-    default_spec(&spec, keys, pki.other_file);
-    spec.name = "b.example";
-    spec.sid_ctx = (const uint8_t *)domain_of_b;
-    spec.sid_ctx_len = strlen(domain_of_b);
-    h->b = make_host(&spec);
+    default_plan(&plan, keys, pki.ec_file);
+    plan.tickets = tickets;
+    h->a = h->nameless = make_host(&plan);
+    default_plan(&plan, keys, pki.other_file);
+    plan.name = "b.example";
+    plan.sid_ctx = (const uint8_t *)domain_of_b;
+    plan.sid_ctx_len = strlen(domain_of_b);
+    h->b = make_host(&plan);
 }
 
 static void test_resumption(const quic_tls_ticket_keys *keys)
@@ -765,20 +776,41 @@ static void test_resumption(const quic_tls_ticket_keys *keys)
     SSL_SESSION_free(ticket);
 }
 
+static void test_group_names(void)
+{
+    static const char *const rows[][2] = {
+        { "X25519:prime256v1:secp384r1:P-521", "X25519:P-256:P-384:P-521" },
+        { "x448:?X25519:*secp256r1", "X25519:P-256" },
+        { "brainpoolP256r1", NULL },
+        { "X25519/P-256", NULL },
+        { "-X25519:P-256", NULL },
+        { "", NULL },
+    };
+    quic_tls_host_plan plan;
+    size_t i;
+
+    for (i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
+        is_str(quic_tls_groups(rows[i][0], pool), rows[i][1], "groups '%s'", rows[i][0]);
+    }
+    default_plan(&plan, NULL, pki.ec_file);
+    plan.groups = quic_tls_groups(rows[0][0], pool);
+    ok(make_host(&plan) != NULL, "all of these names are the library's own");
+}
+
 static void test_groups(const quic_tls_ticket_keys *keys, hosts *h)
 {
     client_options opt = { .sni = "a.example" };
-    quic_tls_host_spec spec;
+    quic_tls_host_plan plan;
     quic_tls_host *host;
     const char *whose_fault = NULL;
     quic_tls_info info;
     hosts own;
     pair p;
 
-    default_spec(&spec, keys, pki.ec_file);
-    spec.groups = "P-256";
+    default_plan(&plan, keys, pki.ec_file);
+    plan.groups = "P-256";
     own = *h;
-    own.b = make_host(&spec);
+    own.b = make_host(&plan);
     opt.sni = "b.example";
     handshake(&p, &own, &opt);
     ok(completed(&p), "HelloRetryRequest: the host's only group is not the client's first");
@@ -801,8 +833,8 @@ static void test_groups(const quic_tls_ticket_keys *keys, hosts *h)
     ok(completed(&p), "a host without groups, on an SSL of one that has them");
     SSL_SESSION_free(finish(&p));
 
-    spec.groups = "P-256:brainpoolP256r1";
-    ok(quic_tls_host_make(&host, &spec, pool, &whose_fault) != APR_SUCCESS, "unknown group");
+    plan.groups = "P-256:brainpoolP256r1";
+    ok(quic_tls_host_make(&host, &plan, pool, &whose_fault) != APR_SUCCESS, "unknown group");
     ok(whose_fault && strstr(whose_fault, "brainpool"), "is named");
 }
 
@@ -884,7 +916,7 @@ static void test_chacha(const char *self)
 static void test_ciphers(hosts *h, const quic_tls_ticket_keys *keys)
 {
     client_options opt = { .sni = "b.example" };
-    quic_tls_host_spec spec;
+    quic_tls_host_plan plan;
     hosts own = *h;
 
     if (EVP_has_aes_hardware()) {
@@ -893,13 +925,13 @@ static void test_ciphers(hosts *h, const quic_tls_ticket_keys *keys)
     else {
         skip("no AES in this processor");
     }
-    default_spec(&spec, keys, pki.other_file);
+    default_plan(&plan, keys, pki.other_file);
 #if defined(SSL_CURVE_CECPQ2)
     /* The BoringSSL of 2022 has no policies, but gives this group its equal. */
-    spec.groups = opt.groups = "CECPQ2";
+    plan.groups = opt.groups = "CECPQ2";
 #endif
     opt.aes256 = 1;
-    own.b = make_host(&spec);
+    own.b = make_host(&plan);
     test_cipher(&own, &opt, "TLS_AES_256_GCM_SHA384", 256);
 }
 
@@ -1078,14 +1110,14 @@ static void test_endless_hello(hosts *hosts)
 static void fault(apr_status_t status, const char *cert, const char *key, const char *chain,
                   const char *file, const char *what)
 {
-    quic_tls_host_spec spec;
+    quic_tls_host_plan plan;
     quic_tls_host *host = NULL;
     const char *whose_fault = NULL;
 
-    default_spec(&spec, NULL, cert);
-    spec.key_files = list(key, NULL, NULL);
-    spec.chain_file = chain;
-    is_int(quic_tls_host_make(&host, &spec, pool, &whose_fault), status, "refused: %s", what);
+    default_plan(&plan, NULL, cert);
+    plan.key_files = list(key, NULL, NULL);
+    plan.chain_file = chain;
+    is_int(quic_tls_host_make(&host, &plan, pool, &whose_fault), status, "refused: %s", what);
     ok(!host, "no host");
     if (!whose_fault) {
         fail("a sentence");
@@ -1125,6 +1157,8 @@ static void test_faults(void)
                                 "-----END PRIVATE KEY-----\n";
     static const char damaged[] = "-----BEGIN CERTIFICATE-----\nMIICbjCC\n"
                                   "-----END CERTIFICATE-----\n";
+    /* Whole, whatever it is. */
+    static const char odd[] = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n";
     char passphrase[] = "geheim";
     const char *cert = pki.rsa_cert_file, *file;
 
@@ -1149,6 +1183,9 @@ static void test_faults(void)
     fault(APR_ENOTIMPL, cert, file, NULL, "ed448.key", "the private key cannot be used");
     file = write_pem("pss.pem", pss, NULL, NULL, pki.rsa_key, NULL);
     fault(APR_ENOTIMPL, file, NULL, NULL, "pss.pem", "cannot be used");
+    file = write_pem("odd.crt", odd, NULL, NULL, NULL, NULL);
+    fault(APR_ENOTIMPL, file, pki.rsa_key_file, NULL, "odd.crt", "the certificate cannot be read");
+    fault(APR_ENOTIMPL, cert, pki.rsa_key_file, file, "odd.crt", "of the chain cannot be read");
     file = write_pem("half.chain", damaged, NULL, NULL, NULL, NULL);
     fault(APR_EGENERAL, cert, pki.rsa_key_file, file, "half.chain", "of the chain is damaged");
 }
@@ -1166,12 +1203,12 @@ static void test_unusable_curve(void)
 
 static void test_no_certificate(void)
 {
-    quic_tls_host_spec spec;
+    quic_tls_host_plan plan;
     quic_tls_host *host;
     const char *whose_fault = NULL;
 
-    default_spec(&spec, NULL, NULL);
-    ok(quic_tls_host_make(&host, &spec, pool, &whose_fault) != APR_SUCCESS, "no certificate");
+    default_plan(&plan, NULL, NULL);
+    ok(quic_tls_host_make(&host, &plan, pool, &whose_fault) != APR_SUCCESS, "no certificate");
     is_str(whose_fault, "a.example has no SSLCertificateFile", "is said");
 }
 
@@ -1184,7 +1221,7 @@ static void test_file_forms(const quic_tls_ticket_keys *keys)
     client_options opt = { .sni = "a.example", .schemes = p384, .nschemes = 1 };
     EVP_PKEY *key = make_ec(NID_secp384r1);
     X509 *cert = make_cert(key, "a.example");
-    quic_tls_host_spec spec;
+    quic_tls_host_plan plan;
     hosts h = { .asked = 0 };
     BIO *bio = BIO_new_file(path_of("old.key"), "w");
     pair p;
@@ -1192,10 +1229,10 @@ static void test_file_forms(const quic_tls_ticket_keys *keys)
     BIO_puts(bio, parameters);
     PEM_write_bio_ECPrivateKey(bio, EVP_PKEY_get0_EC_KEY(key), NULL, NULL, 0, NULL, NULL);
     BIO_free(bio);
-    default_spec(&spec, keys, write_pem("p384.crt", NULL, cert, pki.other, NULL, NULL));
-    spec.key_files = list(path_of("old.key"), NULL, NULL);
-    spec.chain_file = write_pem("chain", NULL, pki.other, pki.ed, NULL, NULL);
-    h.a = make_host(&spec);
+    default_plan(&plan, keys, write_pem("p384.crt", NULL, cert, pki.other, NULL, NULL));
+    plan.key_files = list(path_of("old.key"), NULL, NULL);
+    plan.chain_file = write_pem("chain", NULL, pki.other, pki.ed, NULL, NULL);
+    h.a = make_host(&plan);
     handshake(&p, &h, &opt);
     ok(completed(&p) && presented(&p, cert), "P-384, its key behind EC PARAMETERS");
     is_int(sk_X509_num(SSL_get_peer_full_cert_chain(p.client.ssl)), 3,
@@ -1240,24 +1277,23 @@ static void test_vars(void)
         { "UNKNOWN", NULL },
         { "", NULL },
     };
-    quic_tls_host_spec spec;
+    quic_tls_host_plan plan;
     quic_tls_host *host;
     const char *days;
     size_t i;
 
-    default_spec(&spec, NULL, pki.rsa_cert_file);
-    spec.key_files = list(pki.rsa_key_file, NULL, NULL);
-    host = make_host(&spec);
+    default_plan(&plan, NULL, pki.rsa_cert_file);
+    plan.key_files = list(pki.rsa_key_file, NULL, NULL);
+    host = make_host(&plan);
     for (i = 0; i < sizeof(rows) / sizeof(rows[0]); ++i) {
         is_str(quic_tls_server_var(host, rows[i][0], pool), rows[i][1], "%s", rows[i][0]);
     }
-    is_str(quic_tls_server_var(host, "CERT", pool), quic_tls_host_cert_pem(host, NULL, pool),
-           "CERT is the PEM text");
+    ok(is_pem(quic_tls_server_var(host, "CERT", pool), pki.rsa), "CERT is the PEM text");
     days = quic_tls_server_var(host, "V_REMAIN", pool);
     ok(days && atoi(days) > 0 && strspn(days, "0123456789") == strlen(days), "days remain");
 
-    default_spec(&spec, NULL, pki.ec_file);
-    host = make_host(&spec);
+    default_plan(&plan, NULL, pki.ec_file);
+    host = make_host(&plan);
     is_str(quic_tls_server_var(host, "A_SIG", pool), "ecdsa-with-SHA256", "ECDSA's signature");
     is_str(quic_tls_server_var(host, "A_KEY", pool), "id-ecPublicKey", "ECDSA's key");
 }
@@ -1339,6 +1375,7 @@ int main(int argc, char **argv)
         test_names(&h);
         test_key_types(&keys);
         test_resumption(&keys);
+        test_group_names();
         test_groups(&keys, &h);
         test_ciphers(&h, &keys);
         test_chacha(argv[0]);

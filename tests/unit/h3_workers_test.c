@@ -3,25 +3,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include <apr_general.h>
-#include "h3_worker.h"
-#include "http_config.h"
-#include "http_log.h"
-#include "mpm_common.h"
+#include "border/h3_workers.h"
 #include "tap.h"
-
-/* What h3_worker.c wants of httpd. */
-module AP_MODULE_DECLARE_DATA http3_module;
-AP_DECLARE_DATA apr_size_t ap_thread_stacksize = 256 * 1024;
-static int errors;
-
-#undef ap_log_error_
-AP_DECLARE(void)
-ap_log_error_(const char *file, int line, int module_index, int level, apr_status_t status,
-              const server_rec *s, const char *fmt, ...)
-{
-    (void)file, (void)line, (void)module_index, (void)level, (void)status, (void)s, (void)fmt;
-    errors++;
-}
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -46,19 +29,37 @@ static void *APR_THREAD_FUNC start_when_let(apr_thread_t *thread, void *data)
     return start->func(thread, start->data);
 }
 
-#undef ap_thread_create
-AP_DECLARE(apr_status_t)
-ap_thread_create(apr_thread_t **thread, apr_threadattr_t *attr, apr_thread_start_t func, void *data,
-                 apr_pool_t *pool);
-AP_DECLARE(apr_status_t)
-ap_thread_create(apr_thread_t **thread, apr_threadattr_t *attr, apr_thread_start_t func, void *data,
-                 apr_pool_t *pool)
+/* How many more threads can be made. */
+static int threads_left = 1000;
+
+static apr_status_t start_thread(apr_thread_t **thread, apr_threadattr_t *attr,
+                                 apr_thread_start_t func, void *data, apr_pool_t *pool)
 {
     thread_start *start = apr_palloc(pool, sizeof(*start));
 
+    if (threads_left-- <= 0) {
+        return APR_EAGAIN;
+    }
     start->func = func;
     start->data = data;
     return apr_thread_create(thread, attr, start_when_let, start, pool);
+}
+
+static int errors, last_running, last_wanted;
+
+static void not_started(void *baton, apr_status_t rv, int running, int wanted)
+{
+    (void)baton;
+    errors += rv == APR_EAGAIN;
+    last_running = running;
+    last_wanted = wanted;
+}
+
+static apr_status_t create(h3_workers **ws, apr_pool_t *parent, int min, int max, int idle_secs)
+{
+    h3_workers_config config = { min, max, idle_secs, 256 * 1024, start_thread, not_started, NULL };
+
+    return h3_workers_create(ws, &config, parent);
 }
 
 static void hold_starts(int held)
@@ -167,8 +168,7 @@ static void many(apr_pool_t *pconf)
     int i;
 
     reset();
-    is_int(h3_workers_create(&ws, NULL, pconf, 2, 4, 60), APR_SUCCESS, "created");
-    is_int(h3_workers_max(ws), 4, "max");
+    is_int(create(&ws, pconf, 2, 4, 60), APR_SUCCESS, "created");
     for (i = 0; i < 20000; i++) {
         push(ws, count, i % 3 ? H3_JOB_REQUEST : H3_JOB_SHORT, i);
     }
@@ -179,7 +179,7 @@ static void many(apr_pool_t *pconf)
     }
     ok(becomes(&done, 20200), "200 more that come one by one");
     is_int(h3_workers_shutdown(ws, apr_time_from_sec(10)), APR_SUCCESS, "shut down");
-    is_int(h3_workers_busy(ws), 0, "nobody busy");
+    is_int(at_gate + (int)h3_workers_waiting(ws, H3_JOB_REQUEST), 0, "nobody busy");
 }
 
 static void grows(apr_pool_t *pconf)
@@ -188,12 +188,12 @@ static void grows(apr_pool_t *pconf)
     int i;
 
     reset();
-    h3_workers_create(&ws, NULL, pconf, 1, 4, 1);
+    create(&ws, pconf, 1, 4, 1);
     for (i = 0; i < 6; i++) {
         push(ws, wait_at_gate, H3_JOB_REQUEST, i);
     }
     ok(becomes(&at_gate, 4), "four blocking jobs have a thread each");
-    is_int(h3_workers_busy(ws), 4, "four busy");
+    is_int(h3_workers_waiting(ws, H3_JOB_REQUEST), 2, "four busy");
     usleep(50000);
     is_int(at_gate, 4, "and never more than max");
     gate(1);
@@ -218,8 +218,8 @@ static void short_first(apr_pool_t *pconf)
     h3_workers *ws;
 
     reset();
-    h3_workers_create(&ws, NULL, pconf, 1, 1, 60);
-    push(ws, wait_at_gate, H3_JOB_REQUEST, 0);
+    create(&ws, pconf, 1, 1, 60);
+    push(ws, wait_at_gate, H3_JOB_SHORT, 0);
     ok(becomes(&at_gate, 1), "the only thread is busy");
     push(ws, note, H3_JOB_REQUEST, 1);
     push(ws, note, H3_JOB_REQUEST, 2);
@@ -233,12 +233,45 @@ static void short_first(apr_pool_t *pconf)
     is_int(h3_workers_shutdown(ws, apr_time_from_sec(10)), APR_SUCCESS, "shut down");
 }
 
+static void cancels(apr_pool_t *pconf)
+{
+    test_job jobs[5];
+    h3_workers *ws;
+    int i, good = 1;
+
+    reset();
+    create(&ws, pconf, 1, 1, 60);
+    push(ws, wait_at_gate, H3_JOB_REQUEST, 0);
+    ok(becomes(&at_gate, 1), "the only thread is busy");
+    memset(jobs, 0, sizeof(jobs));
+    ok(!h3_workers_cancel(ws, &jobs[0].job), "what was never pushed is not taken back");
+    for (i = 0; i < 5; i++) {
+        jobs[i].job.run = note;
+        h3_workers_push(ws, &jobs[i].job, H3_JOB_REQUEST);
+    }
+    is_int(h3_workers_waiting(ws, H3_JOB_REQUEST), 5, "five wait");
+    is_int(h3_workers_waiting(ws, H3_JOB_SHORT), 0, "none of another kind");
+    /* The middle, the last, the first, and the rest. */
+    for (i = 0; i < 5; i++) {
+        good = good && h3_workers_cancel(ws, &jobs[(i * 3 + 2) % 5].job);
+    }
+    ok(good, "each can be taken back");
+    ok(!h3_workers_cancel(ws, &jobs[2].job), "once");
+    is_int(h3_workers_waiting(ws, H3_JOB_REQUEST), 0, "none waits");
+    push(ws, note, H3_JOB_REQUEST, 7);
+    push(ws, note, H3_JOB_REQUEST, 8);
+    gate(1);
+    ok(becomes(&done, 3), "what was pushed later is run");
+    ok(order[0] == 7 && order[1] == 8, "and nothing else");
+    is_int(h3_workers_shutdown(ws, apr_time_from_sec(10)), APR_SUCCESS, "shut down");
+}
+
 static void nobody_waits_for_a_disk(apr_pool_t *pconf, h3_job_kind behind)
 {
     h3_workers *ws;
 
     reset();
-    h3_workers_create(&ws, NULL, pconf, 1, 3, 60);
+    create(&ws, pconf, 1, 3, 60);
     push(ws, wait_at_gate, H3_JOB_REQUEST, 0);
     ok(becomes(&at_gate, 1), "the only thread is busy");
     hold_starts(1);
@@ -252,13 +285,37 @@ static void nobody_waits_for_a_disk(apr_pool_t *pconf, h3_job_kind behind)
     is_int(h3_workers_shutdown(ws, apr_time_from_sec(10)), APR_SUCCESS, "shut down");
 }
 
+/* A request may wait for what only another one's finish gives back. */
+static void nobody_waits_for_a_request(apr_pool_t *pconf)
+{
+    h3_workers *ws;
+
+    reset();
+    create(&ws, pconf, 1, 2, 60);
+    push(ws, wait_at_gate, H3_JOB_REQUEST, 0);
+    push(ws, wait_at_gate, H3_JOB_REQUEST, 1);
+    push(ws, note, H3_JOB_REQUEST, 2);
+    ok(becomes(&at_gate, 2), "as many requests as there may be");
+    push(ws, note, H3_JOB_SHORT, 3);
+    ok(becomes(&done, 1) && order[0] == 3, "a short job is run all the same");
+    push(ws, wait_at_gate, H3_JOB_READ, 4);
+    push(ws, note, H3_JOB_READ, 5);
+    ok(becomes(&at_gate, 3), "and a read");
+    push(ws, note, H3_JOB_SHORT, 6);
+    ok(becomes(&done, 2) && order[1] == 6, "a short job beside a read that hangs, too");
+    is_int(at_gate, 3, "but no more requests than before");
+    gate(1);
+    ok(becomes(&done, 7), "all are run");
+    is_int(h3_workers_shutdown(ws, apr_time_from_sec(10)), APR_SUCCESS, "shut down");
+}
+
 static void ends(apr_pool_t *pconf)
 {
     h3_workers *ws;
     apr_time_t start;
 
     reset();
-    h3_workers_create(&ws, NULL, pconf, 1, 1, 60);
+    create(&ws, pconf, 1, 1, 60);
     push(ws, wait_at_gate, H3_JOB_REQUEST, 0);
     push(ws, count, H3_JOB_REQUEST, 1);
     becomes(&at_gate, 1);
@@ -272,6 +329,31 @@ static void ends(apr_pool_t *pconf)
     is_int(done, 2, "the queued job was run before the end");
 }
 
+/* Where the system gives no more threads. */
+static void no_threads(apr_pool_t *pconf)
+{
+    h3_workers *ws;
+
+    reset();
+    threads_left = 2;
+    is_int(create(&ws, pconf, 3, 4, 60), APR_SUCCESS, "two threads of three are enough");
+    ok(errors == 1 && last_running == 2 && last_wanted == 3, "but are told of");
+    push(ws, wait_at_gate, H3_JOB_REQUEST, 0);
+    push(ws, wait_at_gate, H3_JOB_REQUEST, 1);
+    ok(becomes(&at_gate, 2), "both are busy");
+    push(ws, note, H3_JOB_REQUEST, 2);
+    ok(errors == 2 && last_running == 2 && last_wanted == 0, "one more cannot be started");
+    threads_left = 1;
+    push(ws, note, H3_JOB_REQUEST, 3);
+    ok(becomes(&done, 2) && order[0] == 2 && order[1] == 3, "it is when there is a job again");
+    gate(1);
+    ok(becomes(&done, 4), "all are run");
+    is_int(h3_workers_shutdown(ws, apr_time_from_sec(10)), APR_SUCCESS, "shut down");
+    threads_left = errors = 0;
+    is_int(create(&ws, pconf, 3, 4, 60), APR_EAGAIN, "no thread at all is an error");
+    ok(!ws && errors == 1 && last_running == 0 && last_wanted == 3, "and is told of, too");
+}
+
 int main(void)
 {
     apr_pool_t *pconf;
@@ -281,10 +363,13 @@ int main(void)
     many(pconf);
     grows(pconf);
     short_first(pconf);
+    cancels(pconf);
     nobody_waits_for_a_disk(pconf, H3_JOB_READ);
     nobody_waits_for_a_disk(pconf, H3_JOB_REQUEST);
+    nobody_waits_for_a_request(pconf);
     ends(pconf);
     is_int(errors, 0, "nothing was logged");
+    no_threads(pconf);
     apr_pool_destroy(pconf);
     apr_terminate();
     return done_testing();
