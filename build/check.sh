@@ -22,7 +22,7 @@ set -eu
 normal=$cache/obj-check
 sanitized=$cache/obj-sanitize
 threads=$cache/obj-threads
-H3TEST_ARTEFACTS=${H3TEST_ARTEFACTS:-$cache/artefacts}
+H3TEST_ARTEFACTS=$(absolute "${H3TEST_ARTEFACTS:-$cache/artefacts}")
 export H3TEST_ARTEFACTS
 failed=
 
@@ -110,6 +110,9 @@ case $only in
 *) fail "unknown argument $only; the head of this script says which there are." ;;
 esac
 APXS_FILE=${APXS:-}
+# Said before all the work, not after it.
+must_be_buildable "The source tree" "$top"
+must_be_buildable "The folder to build in" "$cache"
 
 sh "$top/build/setup.sh" --tests
 case $only in

@@ -22,16 +22,28 @@ else
     default_dir=${XDG_STATE_HOME:-$HOME/.local/state}/mod_http3-demo
 fi
 DEMO_DIR=${DEMO_DIR:-$default_dir}
-case $DEMO_DIR in /*) ;; *) DEMO_DIR=$PWD/$DEMO_DIR ;; esac
+DEMO_DIR=$(absolute "$DEMO_DIR")
+DEMO_BUILD=$(absolute "${DEMO_BUILD:-}")
 # How to type the other commands of this script for this demo.
 demo_command="sh build/demo.sh"
-[ "$DEMO_DIR" = "$default_dir" ] || demo_command="DEMO_DIR='$DEMO_DIR' $demo_command"
+[ "$DEMO_DIR" = "$default_dir" ] || demo_command="DEMO_DIR=$(quoted "$DEMO_DIR") $demo_command"
+
+# Blanks and letters of every language are fine; what httpd.conf reads in its own way is not.
+must_be_configurable() {
+    case $2 in
+    *[[:cntrl:]]* | *[\"\'\`\\\$\&\|\*\?\[\#]* | *]*)
+        fail "$1=$(quoted "$2"): httpd cannot have a control character, a quote, or one of" \
+             '` \ $ & | * ? [ ] # in that path, so choose another.' ;;
+    esac
+}
+must_be_configurable DEMO_DIR "$DEMO_DIR"
+must_be_configurable DEMO_BUILD "$DEMO_BUILD"
 
 # What a running demo was started with counts, not what the environment says now.
 pid_file=$DEMO_DIR/run/httpd.pid
 running_pid() {
     pid=$(cat "$pid_file" 2>/dev/null) || return 1
-    tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "-d $DEMO_DIR " && echo "$pid"
+    tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF -- "-d $DEMO_DIR " && echo "$pid"
 }
 if running_pid >/dev/null && [ -r "$DEMO_DIR/run/settings" ]; then
     asked_port=${DEMO_PORT:-}
@@ -109,8 +121,12 @@ load_modules() {
     echo "LoadModule altsvc_module \"$ALTSVC_MODULE\""
 }
 
-listen_lines() {
+# Its words: "*" is one of them, and no pattern for the files of the folder one is in.
+listen_lines() (
+    set -f
     for addr in $DEMO_ADDR; do
+        addr=${addr#\[}
+        addr=${addr%\]}
         case $addr in
         '*') echo "Listen $DEMO_PORT https" ;;
         *:*)
@@ -121,7 +137,7 @@ listen_lines() {
         *) echo "Listen $addr:$DEMO_PORT https" ;;
         esac
     done
-}
+)
 
 write_config() {
     mkdir -p "$DEMO_DIR/conf"
@@ -199,22 +215,34 @@ start() {
         what_to_type
         return 0
     fi
+    case $DEMO_HOST in
+    *[!A-Za-z0-9.-]*) fail "DEMO_HOST=$(quoted "$DEMO_HOST") is no host name." ;;
+    esac
+    case $DEMO_ADDR in
+    *[!A-Za-z0-9.:%*\[\]_\ -]*) fail "DEMO_ADDR=$(quoted "$DEMO_ADDR") are no addresses." ;;
+    *[A-Za-z0-9:*]*) ;;
+    *) fail "DEMO_ADDR has no address." ;;
+    esac
     # The backend takes the next port.
     case $DEMO_PORT in
     '' | 0* | *[!0-9]* | ??????*) fail "DEMO_PORT=$DEMO_PORT is no number from 1 to 65534." ;;
     esac
     [ "$DEMO_PORT" -le 65534 ] || fail "DEMO_PORT=$DEMO_PORT is no number from 1 to 65534."
     [ -n "${DEMO_BUILD:-}" ] || sh "$top/build/setup.sh"
-    export_tree "${DEMO_BUILD:-$cache/obj}"
-    [ -e "$HTTP3_MODULE" ] || fail "DEMO_BUILD: $HTTP3_MODULE does not exist."
+    built=${DEMO_BUILD:-$cache/obj}
+    [ -e "$built/mod_http3/mod_http3.so" ] ||
+        fail "DEMO_BUILD: $built/mod_http3/mod_http3.so does not exist."
+    export_tree "$built"
     write_site
     : >"$DEMO_DIR/logs/error_log"
-    printf '%s\n' "DEMO_HOST='$DEMO_HOST'" "DEMO_PORT='$DEMO_PORT'" "DEMO_ADDR='$DEMO_ADDR'" \
-        >"$DEMO_DIR/run/settings"
+    for variable in DEMO_HOST DEMO_PORT DEMO_ADDR; do
+        say_variable $variable
+    done >"$DEMO_DIR/run/settings"
     say "starting httpd in $DEMO_DIR"
     httpd -k start >"$DEMO_DIR/run/start.log" 2>&1 || explain_failure
     wait_for running_pid || explain_failure
-    wait_for serves_http3 || explain_failure
+    # TCP is served also where UDP cannot be had.
+    wait_for serves_http3 || { stop >/dev/null; explain_failure; }
     sed -n 's/.*\(HTTP\/3 on UDP.*\)/\1/p' "$DEMO_DIR/logs/error_log" | tail -n 1
     what_to_type
 }
@@ -285,10 +313,15 @@ Stop:  $demo_command stop
 END
 }
 
+# A line that gives a shell this variable's value.
+say_variable() {
+    eval "value=\$$1"
+    printf '%s=%s\n' "$1" "$(quoted "$value")"
+}
+
 print_env() {
     for variable in DEMO_HOST DEMO_PORT DEMO_ADDR DEMO_URL DEMO_CA DEMO_DIR; do
-        eval "value=\$$variable"
-        printf "%s='%s'\n" "$variable" "$value"
+        say_variable $variable
     done
     printf "DEMO_PID='%s'\n" "$(running_pid)"
     [ ! -e "$DEMO_DIR/tls/server.crt" ] || printf "DEMO_SPKI='%s'\n" "$(spki_hash)"

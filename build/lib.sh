@@ -2,10 +2,19 @@
 #
 # What the scripts of this folder share. Sourced, with $0 still the script that was typed.
 
-top=$(cd "$(dirname "$0")/.." && pwd)
-# Everything these scripts build lies here; safe to delete.
-cache=${H3_CACHE:-$top/build/cache}
+top=$(unset CDPATH && cd "$(dirname "$0")/.." && pwd)
 me=$(basename "$0")
+
+# absolute PATH: as seen from here, whatever folder the scripts change to.
+absolute() {
+    case $1 in '' | /*) printf '%s\n' "$1" ;; *) printf '%s\n' "$PWD/$1" ;; esac
+}
+
+# Everything these scripts build lies here; safe to delete.
+cache=$(absolute "${H3_CACHE:-$top/build/cache}")
+[ -z "${H3_CACHE:-}" ] || H3_CACHE=$cache
+BORINGSSL_DIR=$(absolute "${BORINGSSL_DIR:-}")
+case ${APXS:-} in */*) APXS=$(absolute "$APXS") ;; esac
 
 say() {
     printf '%s: %s\n' "$me" "$*"
@@ -29,6 +38,21 @@ run() {
     fi
 }
 
+# quoted TEXT: as one word for a shell.
+quoted() {
+    printf "'%s'" "$(printf %s "$1" | sed "s/'/'\\\\''/g")"
+}
+
+# must_be_buildable WHAT PATH: neither configure nor make can have one with such a character.
+must_be_buildable() {
+    case $2 in
+    *[[:space:]]* | *[[:cntrl:]]*) fail "$1 is '$2', which has a space in it: move it." ;;
+    *[\"\'\`\\\$\&\|\;\<\>\(\)\#\,\%\:\*\?\[]* | *]*)
+        fail "$1 is '$2', which has a character in it that make or a shell takes for its own:" \
+             "move it." ;;
+    esac
+}
+
 bootstrap() {
     for input in configure.ac build/m4/*.m4 Makefile.am */Makefile.am; do
         if [ ! configure -nt "$input" ]; then
@@ -43,10 +67,10 @@ build_tree() (
     dir=$1
     shift
     cd "$top"
-    # Neither configure nor make can have one there.
-    case $top$dir in
-    *[[:space:]]*) fail "The path $top or $dir has a space in it: move it." ;;
-    esac
+    must_be_buildable "The source tree" "$top"
+    must_be_buildable "The folder to build in" "$dir"
+    must_be_buildable BORINGSSL_DIR "$BORINGSSL_DIR"
+    must_be_buildable APXS "${APXS:-}"
     [ ! -e config.status ] ||
         fail "The source tree itself is configured: run 'make distclean' in $top first."
     bootstrap
@@ -71,8 +95,9 @@ export_tree() {
     HTTP3_MODULE=$1/mod_http3/mod_http3.so
     ALTSVC_MODULE=$1/mod_altsvc/mod_altsvc.so
     H3LOAD=$1/tests/bench/h3load
+    PEBBLE=$cache/pebble
     APXS=$(sed -n 's/^APXS = //p' "$1/Makefile")
     HTTPD=$(sed -n 's/^HTTPD = //p' "$1/Makefile")
     HTTPD_MODULES=$(sed -n 's/^APXS_LIBEXECDIR = //p' "$1/Makefile")
-    export H3_SRCDIR H3_BUILDDIR HTTP3_MODULE ALTSVC_MODULE H3LOAD APXS HTTPD HTTPD_MODULES
+    export H3_SRCDIR H3_BUILDDIR HTTP3_MODULE ALTSVC_MODULE H3LOAD PEBBLE APXS HTTPD HTTPD_MODULES
 }

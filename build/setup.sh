@@ -25,8 +25,15 @@ packages="gcc g++ make cmake autoconf automake libc6-dev dpkg-dev ca-certificate
 # Its name changed in Debian 13; either brings the command.
 command -v pkg-config >/dev/null || packages="$packages pkg-config"
 if [ "$tests" = 1 ]; then
-    packages="$packages apache2-utils chromium clang clang-format curl iproute2
-        libclang-rt-dev nghttp2-client nodejs procps python3 python3-venv valgrind"
+    # redis-tools holds the server too; php-fpm brings a service, which the tests do not use.
+    packages="$packages apache2-utils chromium clang clang-format curl git iproute2
+        libaprutil1-dbd-mysql libaprutil1-dbd-odbc libaprutil1-dbd-pgsql libaprutil1-dbd-sqlite3
+        libclang-rt-dev libsqliteodbc litmus nghttp2-client nodejs php-fpm procps python3
+        python3-venv redis-tools uwsgi-core uwsgi-plugin-python3 valgrind"
+    command -v go >/dev/null || packages="$packages golang-go"
+    # Beside Debian's service they would switch themselves on there; their tests are skipped then.
+    [ -e /usr/share/apache2/apache2-maintscript-helper ] ||
+        packages="$packages libapache2-mod-qos libapache2-mod-security2 modsecurity-crs"
 fi
 
 # The venv's name tells what is in it, so that other requirements make another one.
@@ -43,12 +50,34 @@ make_venv() {
     ln -sfn "$(basename "$venv")" "$cache/venv"
 }
 
+# An ACME server for the tests: the newest release that the compilers of Debian 12 and 13 build.
+make_pebble() {
+    release=v2.4.0
+    pebble=$cache/pebble-$release
+    if [ ! -x "$pebble" ]; then
+        go_minor=$(go env GOVERSION | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+        go_flags=
+        # What a library of that time does by itself needs a word to the linker since Go 1.23.
+        [ "${go_minor:-0}" -lt 23 ] || go_flags=-ldflags=-checklinkname=0
+        rm -rf "$cache/pebble-work"
+        run "building pebble $release" env GOPATH="$cache/pebble-work" GOBIN="$cache/pebble-work" \
+            GOCACHE="$cache/pebble-work/cache" GOTOOLCHAIN=local CGO_ENABLED=0 \
+            go install -modcacherw $go_flags "github.com/letsencrypt/pebble/v2/cmd/pebble@$release"
+        mv "$cache/pebble-work/pebble" "$pebble"
+        rm -rf "$cache/pebble-work"
+    fi
+    ln -sfn "$(basename "$pebble")" "$cache/pebble"
+}
+
+must_be_buildable "The source tree" "$top"
+must_be_buildable "The folder to build in" "$cache"
 cd "$top"
 mkdir -p "$cache"
 install_packages $packages
 [ -n "${BORINGSSL_DIR:-}" ] || sh "$top/build/boringssl.sh"
 if [ "$tests" = 1 ]; then
     make_venv
+    make_pebble
 else
     build_tree "$cache/obj" ${APXS:+--with-apxs="$APXS"}
     say "the modules are $cache/obj/mod_http3/mod_http3.so and $cache/obj/mod_altsvc/mod_altsvc.so"
