@@ -57,14 +57,16 @@ def test_litmus(httpd, tmp_path):
 
 
 def test_litmus_several_at_once(httpd, tmp_path):
-    """Each in a collection of its own; the lock database is one."""
+    """Each in a collection of its own, without locks: mod_dav_fs of 2.4 keeps only other processes
+    from its one lock database (fcntl) and mixes up what two threads write, over TCP as well."""
+    suites = [name for name in SUITES if name != "locks"]
     names = [str(i) for i in range(4)]
     for name in names:
         os.mkdir(httpd.path("dav", name))
         os.chmod(httpd.path("dav", name), 0o777)
         (tmp_path / name).mkdir()
     with Bridge(httpd) as bridge, ThreadPoolExecutor() as pool:
-        runs = [pool.submit(litmus, bridge.url, tmp_path / name, path="/dav/%s/" % name)
+        runs = [pool.submit(litmus, bridge.url, tmp_path / name, suites, "/dav/%s/" % name)
                 for name in names]
         assert len({tuple(one.result()) for one in runs}) == 1
         assert bridge.faults == []
