@@ -11,6 +11,9 @@ import time
 from .installed import BINARY, HttpdError, run_mode
 from .wait import bound, until
 
+# What stock httpd does without us, each with its reason.
+SUPPRESSIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "valgrind.supp")
+
 
 def die_with_parent():
     """For preexec_fn: SIGTERM when the tests are killed."""
@@ -57,7 +60,7 @@ class Process:
         if run_mode() != "valgrind":
             return limit
         return limit + ["valgrind", "--quiet", "--leak-check=no", "--error-exitcode=0",
-                        "--log-file=%s/valgrind.%%p" % self.conf.reports]
+                        "--suppressions=%s" % SUPPRESSIONS, "--log-file=%s/valgrind.%%p" % self.conf.reports]
 
     @property
     def measurable(self):
