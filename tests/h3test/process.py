@@ -60,7 +60,8 @@ class Process:
         if run_mode() != "valgrind":
             return limit
         return limit + ["valgrind", "--quiet", "--leak-check=no", "--error-exitcode=0",
-                        "--suppressions=%s" % SUPPRESSIONS, "--log-file=%s/valgrind.%%p" % self.conf.reports]
+                        "--suppressions=%s" % SUPPRESSIONS,
+                        "--log-file=%s/valgrind.%%p" % self.conf.reports]
 
     @property
     def measurable(self):
