@@ -11,6 +11,8 @@
 /* Chunks of a body. One datagram brings little more than 1,400 bytes; a chunk takes several. */
 #define CHUNK_MAX (16 * 1024)
 #define CHUNK_FIRST (CHUNK_MAX / 4)
+/* Emptied chunks of a body that wait to be filled again: what comes in about a turn. */
+#define SPARES 4
 /* So many unannounced bytes are worth waking the I/O thread for. */
 #define RING_BYTES (48 * 1024)
 /* How often a worker that stays with its response looks whether it has to. */
@@ -25,7 +27,10 @@ static int rung_locked(h3_pipe *p);
 static size_t free_room(h3_pipe *p);
 static size_t room_locked(const h3_pipe *p);
 static int wait_locked(h3_pipe *p, const struct timespec *until);
-static size_t take_body_locked(h3_pipe *p, char *buf, size_t len);
+static size_t read_locked(h3_pipe *p, char *buf, size_t len);
+static size_t copy_body(h3_pipe *p, char *buf, size_t len, h3_chunk_list *emptied);
+static void recycle_locked(h3_pipe *p, h3_chunk_list *emptied);
+static h3_chunk *fresh_chunk_locked(h3_pipe *p, size_t len);
 static void end_locked(h3_pipe *p, uint64_t error);
 static void free_heads(h3_pipe_head *heads);
 
@@ -55,6 +60,8 @@ void h3_pipe_destroy(h3_pipe *p)
         h3_descriptors_unpark();
     }
     h3_chunk_clear(&p->in);
+    h3_chunk_clear(&p->reading);
+    h3_chunk_clear(&p->spare);
     h3_piece_clear(&p->out);
     free_heads(p->heads_first);
     free(p->refill);
@@ -127,28 +134,64 @@ static int wait_locked(h3_pipe *p, const struct timespec *until)
     return rv == ETIMEDOUT ? -1 : 0;
 }
 
-/* Copies what waits, at most len bytes, and frees the chunks it empties. */
-static size_t take_body_locked(h3_pipe *p, char *buf, size_t len)
+/* What the worker has taken, at most len bytes; without p->lock. */
+static size_t copy_body(h3_pipe *p, char *buf, size_t len, h3_chunk_list *emptied)
 {
     size_t n, done = 0;
     h3_chunk *c;
 
-    while (done < len && (c = p->in.first)) {
-        n = c->len - p->in_off;
+    while (done < len && (c = p->reading.first)) {
+        n = c->len - p->reading_off;
         if (n > len - done) {
             n = len - done;
         }
-        memcpy(buf + done, c->data + p->in_off, n);
+        memcpy(buf + done, c->data + p->reading_off, n);
         done += n;
-        p->in_off += n;
-        if (p->in_off == c->len) {
-            p->in_off = 0;
-            free(h3_chunk_pop(&p->in));
+        p->reading_off += n;
+        if (p->reading_off == c->len) {
+            p->reading_off = 0;
+            h3_chunk_append(emptied, h3_chunk_pop(&p->reading));
         }
     }
-    p->in_len -= done;
-    p->consumed += done;
     return done;
+}
+
+/* Keeps some of the emptied chunks; what is left in the list is the caller's to free. */
+static void recycle_locked(h3_pipe *p, h3_chunk_list *emptied)
+{
+    h3_chunk *c;
+
+    while (p->nspare < SPARES && !p->aborted && (c = h3_chunk_pop(emptied))) {
+        if (c->cap == CHUNK_MAX && !p->in_eof) {
+            c->len = 0;
+            h3_chunk_append(&p->spare, c);
+            p->nspare++;
+        }
+        else {
+            free(c);
+        }
+    }
+}
+
+/* Some bytes wait. The lock is let go while they are copied. */
+static size_t read_locked(h3_pipe *p, char *buf, size_t len)
+{
+    h3_chunk_list emptied = { NULL, NULL };
+
+    if (!p->reading.first) {
+        p->reading = p->in;
+        memset(&p->in, 0, sizeof(p->in));
+    }
+    pthread_mutex_unlock(&p->lock);
+    len = copy_body(p, buf, len, &emptied);
+    pthread_mutex_lock(&p->lock);
+    if (!p->aborted) { /* else all of it has been given back as credit already */
+        p->in_len -= len;
+        p->consumed += len;
+    }
+    recycle_locked(p, &emptied);
+    h3_chunk_clear(&emptied);
+    return len;
 }
 
 apr_status_t h3_pipe_w_read(h3_pipe *p, char *buf, size_t *len, int block,
@@ -165,7 +208,7 @@ apr_status_t h3_pipe_w_read(h3_pipe *p, char *buf, size_t *len, int block,
             break;
         }
         if (p->in_len) {
-            *len = take_body_locked(p, buf, *len);
+            *len = read_locked(p, buf, *len);
             /* Credit in steps, and whenever the client may be waiting for it. */
             news = p->consumed >= p->credit_step;
             rv = APR_SUCCESS;
@@ -418,6 +461,19 @@ void h3_pipe_w_refilled(h3_pipe *p, h3_chunk *chunk)
 
 /* ---- I/O thread's side ---- */
 
+static h3_chunk *fresh_chunk_locked(h3_pipe *p, size_t len)
+{
+    h3_chunk *c = len <= CHUNK_MAX ? h3_chunk_pop(&p->spare) : NULL;
+
+    if (c) {
+        p->nspare--;
+        return c;
+    }
+    c = h3_chunk_create(len > CHUNK_FIRST ? len : p->in_begun ? CHUNK_MAX : CHUNK_FIRST);
+    p->in_begun = 1;
+    return c;
+}
+
 int h3_pipe_io_recv(h3_pipe *p, const uint8_t *data, size_t len)
 {
     h3_chunk *c;
@@ -431,7 +487,7 @@ int h3_pipe_io_recv(h3_pipe *p, const uint8_t *data, size_t len)
     data += n;
     len -= n;
     if (len) {
-        c = h3_chunk_create(len > CHUNK_FIRST ? len : c ? CHUNK_MAX : CHUNK_FIRST);
+        c = fresh_chunk_locked(p, len);
         if (c) {
             h3_chunk_fill(c, data, len);
             h3_chunk_append(&p->in, c);
@@ -441,9 +497,6 @@ int h3_pipe_io_recv(h3_pipe *p, const uint8_t *data, size_t len)
             rv = -1;
         }
     }
-    if (p->waiting) {
-        pthread_cond_signal(&p->cond);
-    }
     pthread_mutex_unlock(&p->lock);
     return rv;
 }
@@ -452,10 +505,19 @@ void h3_pipe_io_recv_eof(h3_pipe *p)
 {
     pthread_mutex_lock(&p->lock);
     p->in_eof = 1;
-    if (p->waiting) {
+    pthread_mutex_unlock(&p->lock);
+}
+
+void h3_pipe_io_wake(h3_pipe *p)
+{
+    int waiting;
+
+    pthread_mutex_lock(&p->lock);
+    waiting = p->waiting;
+    pthread_mutex_unlock(&p->lock);
+    if (waiting) {
         pthread_cond_signal(&p->cond);
     }
-    pthread_mutex_unlock(&p->lock);
 }
 
 void h3_pipe_io_take(h3_pipe *p, h3_pipe_news *news)
@@ -518,14 +580,17 @@ void h3_pipe_io_add(h3_pipe *p, size_t len)
 
 void h3_pipe_io_acked(h3_pipe *p, size_t len)
 {
+    int wakes;
+
     pthread_mutex_lock(&p->lock);
     p->out_len -= len;
     p->out_owed -= len;
     /* Half-empty, so that a worker is not woken for every acknowledged packet. */
-    if (p->waiting && p->out_len <= p->limit / 2) {
+    wakes = p->waiting && p->out_len <= p->limit / 2;
+    pthread_mutex_unlock(&p->lock);
+    if (wakes) {
         pthread_cond_signal(&p->cond);
     }
-    pthread_mutex_unlock(&p->lock);
 }
 
 size_t h3_pipe_io_abort(h3_pipe *p)
@@ -536,8 +601,9 @@ size_t h3_pipe_io_abort(h3_pipe *p)
     p->aborted = 1;
     unread = p->in_len + p->consumed;
     p->in_len = p->consumed = 0;
-    p->in_off = 0;
     h3_chunk_clear(&p->in);
+    h3_chunk_clear(&p->spare);
+    p->nspare = 0;
     pthread_cond_signal(&p->cond);
     pthread_mutex_unlock(&p->lock);
     return unread;

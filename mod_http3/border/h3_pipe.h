@@ -54,12 +54,18 @@ typedef struct h3_pipe {
     pthread_mutex_t lock;
     pthread_cond_t cond; /* a worker waits: for body bytes, or for room */
 
+    /* the worker's: what it has taken of `in` and not read yet */
+    h3_chunk_list reading;
+    size_t reading_off; /* bytes of the first chunk that are read already */
+
     /* under lock: in */
     h3_chunk_list in;
-    size_t in_off;   /* bytes of the first chunk that are read already */
-    size_t in_len;   /* bytes waiting */
-    size_t consumed; /* read and not yet given back as credit */
-    int in_eof;      /* the body is complete, content-length checked */
+    size_t in_len;       /* bytes waiting, those in `reading` too */
+    size_t consumed;     /* read and not yet given back as credit */
+    int in_begun;        /* it has had a chunk: those that follow are large */
+    int in_eof;          /* the body is complete, content-length checked */
+    h3_chunk_list spare; /* emptied ones, for the bytes that come next */
+    unsigned nspare;
 
     /* under lock: out */
     h3_pipe_head *heads_first, *heads_last;
@@ -157,11 +163,15 @@ void h3_pipe_w_refilled(h3_pipe *p, h3_chunk *chunk);
 
 /* ---- I/O thread's side ---- */
 
-/* Body bytes of the client; copied. 0, or -1 without memory: some of them are in then. */
+/*
+ * Body bytes of the client; copied. 0, or -1 without memory: some of them are in then. Neither this
+ * nor the end wakes the worker: h3_pipe_io_wake follows, once for all that has come in a turn.
+ */
 int h3_pipe_io_recv(h3_pipe *p, const uint8_t *data, size_t len);
 
 /* The body is complete, and has the length that its content-length says. */
 void h3_pipe_io_recv_eof(h3_pipe *p);
+void h3_pipe_io_wake(h3_pipe *p);
 
 /* What a pipe that has rung has to tell. All of it is the caller's then. */
 typedef struct h3_pipe_news {

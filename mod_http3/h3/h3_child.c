@@ -282,6 +282,7 @@ static void turn(h3_child *ch)
     ch->now = monotonic();
     quic_endpoint_begin_turn(ch->quic, ch->now);
     h3_poll_deliver(ch->poll, ch->quic);
+    h3_stream_wake_fed(&ch->streams);
     h3_session_news(&ch->streams);
     if (ch->now >= ch->next_tick) {
         tick(ch);

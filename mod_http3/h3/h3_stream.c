@@ -40,6 +40,8 @@ struct h3_stream {
     h3_stream_env *env;
     struct h3_session *session; /* NULL when it is gone */
     h3_stream *next, *prev;     /* the session's list */
+    h3_stream *fed_next;        /* the env's list of fed ones */
+    int is_fed;                 /* it is in there */
     int64_t id;
     h3_stream_state state;
     h3_stream_request request;
@@ -62,6 +64,8 @@ struct h3_stream {
 static void enter(h3_stream *s, h3_stream_state state);
 static void enter_request(h3_stream *s, h3_stream_request state);
 static void enter_response(h3_stream *s, h3_stream_response state);
+static void feed(h3_stream *s);
+static void unfeed(h3_stream *s);
 static void run_request(h3_job *job, h3_worker *w);
 static void run_finish(h3_job *job, h3_worker *w);
 
@@ -277,6 +281,7 @@ int h3_stream_recv(h3_stream *s, const uint8_t *data, size_t len)
         return 0;
     }
     s->body_in += len;
+    feed(s);
     return h3_pipe_io_recv(&s->pipe, data, len) < 0 ? -1 : 1;
 }
 
@@ -286,8 +291,42 @@ int h3_stream_recv_fin(h3_stream *s)
         return 0;
     }
     enter_request(s, H3_STREAM_REQ_OVER);
+    feed(s);
     h3_pipe_io_recv_eof(&s->pipe);
     return 1;
+}
+
+static void feed(h3_stream *s)
+{
+    if (!s->is_fed) {
+        s->is_fed = 1;
+        s->fed_next = s->env->fed;
+        s->env->fed = s;
+    }
+}
+
+static void unfeed(h3_stream *s)
+{
+    h3_stream **at = &s->env->fed;
+
+    if (s->is_fed) {
+        while (*at != s) {
+            at = &(*at)->fed_next;
+        }
+        *at = s->fed_next;
+        s->is_fed = 0;
+    }
+}
+
+void h3_stream_wake_fed(h3_stream_env *env)
+{
+    h3_stream *s;
+
+    while ((s = env->fed)) {
+        env->fed = s->fed_next;
+        s->is_fed = 0;
+        h3_pipe_io_wake(&s->pipe);
+    }
 }
 
 int64_t h3_stream_body_length(const h3_stream *s)
@@ -494,6 +533,7 @@ static void forget(h3_stream *s)
 int h3_stream_closed(h3_stream *s)
 {
     h3_stream_abort(s);
+    unfeed(s);
     if (s->state == H3_STREAM_RUNNING && h3_workers_cancel(s->env->workers, &s->job)) {
         forget(s);
         return 1;

@@ -29,6 +29,7 @@ typedef struct h3_stream_env {
     server_rec *server; /* for logs */
     h3_workers *workers;
     h3_bell bell;
+    struct h3_stream *fed; /* bodies have got bytes or their end in this turn */
     h3_stats *stats;
     unsigned running;     /* streams in httpd's hands, orphans included */
     unsigned max_waiting; /* requests that no worker has taken yet */
@@ -92,6 +93,9 @@ void h3_stream_run(h3_stream *s, struct h3_connrec *cr, int no_body);
 int h3_stream_recv(h3_stream *s, const uint8_t *data, size_t len);
 /* The body is complete. 1: which is news to httpd. */
 int h3_stream_recv_fin(h3_stream *s);
+
+/* Wakes the workers that wait for what has come, once per turn. */
+void h3_stream_wake_fed(h3_stream_env *env);
 
 /* By content-length, -1: unknown; and as much of it as went to httpd. */
 int64_t h3_stream_body_length(const h3_stream *s);

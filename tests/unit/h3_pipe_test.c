@@ -128,6 +128,16 @@ static void never_ended(void)
     h3_pipe_destroy(&p);
 }
 
+static int reader_waits(h3_pipe *p)
+{
+    int waits;
+
+    pthread_mutex_lock(&p->lock);
+    waits = p->waiting;
+    pthread_mutex_unlock(&p->lock);
+    return waits;
+}
+
 static void body_in(void)
 {
     h3_pipe p;
@@ -154,6 +164,72 @@ static void body_in(void)
     h3_bell_take(&bell);
     h3_pipe_io_take(&p, &news);
     is_int(news.consumed, 11, "what was read is credit");
+    h3_pipe_destroy(&p);
+}
+
+static void *read_five(void *arg)
+{
+    static char buf[6];
+    size_t len = sizeof(buf) - 1;
+
+    return h3_pipe_w_read(arg, buf, &len, 1, LONG_TIME) == APR_SUCCESS && len == 5 ? buf : NULL;
+}
+
+/* Many datagrams, or many streams, in one turn of the loop: a worker is woken when all are in. */
+static void woken_once(void)
+{
+    h3_pipe p;
+    pthread_t thread;
+    void *got;
+    int i;
+
+    h3_pipe_init(&p, &bell, LIMIT, STEP);
+    pthread_create(&thread, NULL, read_five, &p);
+    for (i = 0; i < 1000 && !reader_waits(&p); i++) {
+        usleep(10000);
+    }
+    h3_pipe_io_recv(&p, (const uint8_t *)"he", 2);
+    usleep(20000);
+    ok(reader_waits(&p), "the first bytes wake nobody");
+    h3_pipe_io_recv(&p, (const uint8_t *)"llo", 3);
+    h3_pipe_io_wake(&p);
+    pthread_join(thread, &got);
+    ok(got && memcmp(got, "hello", 5) == 0, "who is woken finds all of them");
+    h3_pipe_destroy(&p);
+}
+
+/* What has been emptied is filled again: the same memory, and not more and more. */
+static void recycled(void)
+{
+    static uint8_t data[LIMIT];
+    static char buf[LIMIT];
+    h3_pipe p;
+    size_t len;
+    int i, same = 0;
+    const h3_chunk *before[8], *c;
+    int n = 0, k;
+
+    h3_pipe_init(&p, &bell, LIMIT, LIMIT);
+    for (i = 0; i < 20; i++) {
+        memset(data, i, sizeof(data));
+        h3_pipe_io_recv(&p, data, 2000);
+        h3_pipe_io_recv(&p, data, 12000);
+        for (c = p.in.first, k = 0; c; c = c->next) {
+            for (k = 0; k < n && before[k] != c; k++) {}
+            same += k < n;
+            if (k == n && n < 8) {
+                before[n++] = c;
+            }
+        }
+        len = sizeof(buf);
+        h3_pipe_w_read(&p, buf, &len, 0, 0);
+        ok(len > 0 && memcmp(buf, data, len) == 0, "the bytes are those of this round");
+        while (len = sizeof(buf), h3_pipe_w_read(&p, buf, &len, 0, 0) == APR_SUCCESS) {
+            ok(memcmp(buf, data, len) == 0, "all of them");
+        }
+    }
+    ok(same >= 15 && n <= 6, "chunks come round again");
+    h3_bell_take(&bell);
     h3_pipe_destroy(&p);
 }
 
@@ -484,6 +560,7 @@ static void bulk_in(void)
         if (sent >= BULK) {
             h3_pipe_io_recv_eof(&p);
         }
+        h3_pipe_io_wake(&p);
         if (h3_bell_sleep(&bell) && !bell_rings(10000)) {
             break;
         }
@@ -511,6 +588,8 @@ int main(void)
     what_is_said();
     never_ended();
     body_in();
+    woken_once();
+    recycled();
     reset_in();
     full();
     heads();
