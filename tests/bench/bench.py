@@ -24,7 +24,7 @@ import time
 TICK = os.sysconf("SC_CLK_TCK")
 PROTOCOLS = ("h1", "h2", "h3")
 NAMES = {"h1": "HTTP/1.1", "h2": "HTTP/2", "h3": "HTTP/3"}
-PARTS = ("requests", "files", "big", "handshakes", "idle")
+PARTS = ("requests", "serial", "files", "big", "uploads", "handshakes", "idle")
 CIPHER = "TLS_AES_128_GCM_SHA256"
 GROUP = "X25519"
 MIB, GIB = 1 << 20, 1 << 30
@@ -187,11 +187,24 @@ class Server:
             sizes["10m"] = 10 * MIB
         if "big" in self.o.parts:
             sizes["1g"] = GIB if not self.o.quick else 64 * MIB
+        if "uploads" in self.o.parts:
+            sizes["body"] = 64 * MIB if not self.o.quick else 4 * MIB
+            sizes["sink"] = len("%d\n" % sizes["body"])
         block = os.urandom(MIB)
         for name, size in sizes.items():
             with open(os.path.join(self.docroot, name), "wb") as f:
                 while f.tell() < size:
                     f.write(block[:size - f.tell()])
+
+    def make_sink(self):
+        """The path of a module whose handler reads a body, and does nothing else."""
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "mod_sink.c")
+        shutil.copy(source, self.work)
+        done = subprocess.run([os.environ.get("APXS") or "apxs", "-c", "mod_sink.c"], text=True,
+                              cwd=self.work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode:
+            raise BenchError("apxs: " + done.stdout)
+        return os.path.join(self.work, ".libs", "mod_sink.so")
 
     def write_config(self):
         o = self.o
@@ -206,6 +219,9 @@ class Server:
         if self.with_h3:
             load += ["LoadModule http3_module " + module("HTTP3_MODULE"),
                      "LoadModule altsvc_module " + module("ALTSVC_MODULE")]
+        if "uploads" in o.parts:
+            load.append("LoadModule sink_module %s" % self.make_sink())
+            load.append("<Location /sink>\n    SetHandler sink\n</Location>")
         text = CONFIG.format(
             host=HOST, root=self.work, docroot=self.docroot, port=o.port, load="\n".join(load),
             user="User www-data\nGroup www-data" if os.geteuid() == 0 else "",
@@ -308,9 +324,12 @@ class Client:
     def url(self, path):
         return "https://%s:%d/%s" % (HOST, self.o.port, path)
 
-    def load(self, protocol, path, n, connections, streams):
-        """Runs n requests; all must succeed."""
+    def load(self, protocol, path, n, connections, streams, body=None):
+        """Runs n requests, POSTs of the file `body` if there is one; all must succeed."""
         counts = ["-n", str(n), "-c", str(connections), "-m", str(streams)]
+        if body:
+            body = os.path.join(self.server.docroot, body)
+            counts += ["--upload", body] if protocol == "h3" else ["-d", body]
         address = "127.0.0.1:%d" % self.o.port
         if protocol == "h3":
             out = run_client([self.h3load, "--json", "--cacert", self.server.ca, "--connect",
@@ -444,6 +463,13 @@ class Bench:
             elif part == "big":
                 jobs.append(("big", p, 1 / 16 if o.quick else 1,
                              lambda p=p: load(p, "1g", 1, 1, 1)))
+            elif part == "serial":
+                n = o.requests // 8
+                jobs.append(("serial", p, n, lambda p=p, n=n: load(p, "1k", n, 1, 1)))
+            elif part == "uploads":
+                n = 4 if o.quick else 16
+                jobs.append(("uploads", p, n / (256 if o.quick else 16),
+                             lambda p=p, n=n: load(p, "sink", n, 4, 1, "body")))
             elif part == "handshakes":
                 n, times = (100, 1) if o.quick else (250, 4)
                 jobs.append(("handshakes", p, n * times, lambda p=p, n=n, times=times: [
@@ -515,14 +541,18 @@ def say(text):
 
 ROWS = (
     ("requests", "cpu", "CPU per 1 KiB request", "us", 1e6),
+    ("serial", "cpu", "CPU per 1 KiB request, one at a time", "us", 1e6),
     ("files", "cpu", "CPU per GiB of 10 MiB files, 4 connections", "s", 1),
     ("big", "cpu", "CPU per GiB, one stream", "s", 1),
+    ("uploads", "cpu", "CPU per GiB of 64 MiB uploads, 4 connections", "s", 1),
     ("handshakes", "cpu", "CPU per connection with one 1 KiB request", "us", 1e6),
     ("handshakes alone", "cpu", "CPU per handshake alone", "us", 1e6),
     ("idle", "bytes", "memory per idle connection", "KiB", 1 / 1024),
     ("requests", "wall", "requests per second", "1/s", None),
+    ("serial", "wall", "requests per second, one at a time", "1/s", None),
     ("files", "wall", "10 MiB files, MiB/s", "MiB/s", None),
     ("big", "wall", "one stream, MiB/s", "MiB/s", None),
+    ("uploads", "wall", "64 MiB uploads, MiB/s", "MiB/s", None),
 )
 
 

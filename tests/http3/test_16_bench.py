@@ -11,10 +11,11 @@ import pytest
 BENCH = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "bench", "bench.py"))
 EVERY = {"h1", "h2", "h3"}
 # What is measured: by which protocols that can be done.
-MEASURED = {"requests": EVERY, "files": EVERY, "big": EVERY, "handshakes": EVERY,
-            "handshakes alone": {"h3"}, "idle": EVERY}
-ROWS = ["CPU per 1 KiB request", "CPU per GiB of 10 MiB files, 4 connections",
-        "CPU per GiB, one stream", "CPU per connection with one 1 KiB request",
+MEASURED = {"requests": EVERY, "serial": EVERY, "files": EVERY, "big": EVERY, "uploads": EVERY,
+            "handshakes": EVERY, "handshakes alone": {"h3"}, "idle": EVERY}
+ROWS = ["CPU per 1 KiB request", "CPU per 1 KiB request, one at a time",
+        "CPU per GiB of 10 MiB files, 4 connections", "CPU per GiB, one stream",
+        "CPU per GiB of 64 MiB uploads, 4 connections", "CPU per connection with one 1 KiB request",
         "CPU per handshake alone", "memory per idle connection"]
 
 
