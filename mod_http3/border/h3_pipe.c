@@ -15,6 +15,8 @@
 #define SPARES 4
 /* So many unannounced bytes are worth waking the I/O thread for. */
 #define RING_BYTES (48 * 1024)
+/* How often a worker that waits for the child's budget looks whether it has some. */
+#define BUDGET_STEP apr_time_from_msec(50)
 /* How often a worker that stays with its response looks whether it has to. */
 #define SETTLE_STEP apr_time_from_msec(500)
 
@@ -27,6 +29,10 @@ static int rung_locked(h3_pipe *p);
 static size_t free_room(h3_pipe *p);
 static size_t room_locked(const h3_pipe *p);
 static int wait_locked(h3_pipe *p, const struct timespec *until);
+static int wait_for_room_locked(h3_pipe *p, apr_interval_time_t timeout);
+static apr_ssize_t write_locked(h3_pipe *p, const char *data, size_t len);
+static void give_back_locked(h3_pipe *p, size_t len);
+static int may_go_on_locked(const h3_pipe *p);
 static size_t read_locked(h3_pipe *p, char *buf, size_t len);
 static size_t copy_body(h3_pipe *p, char *buf, size_t len, h3_chunk_list *emptied);
 static void recycle_locked(h3_pipe *p, h3_chunk_list *emptied);
@@ -36,12 +42,14 @@ static void free_heads(h3_pipe_head *heads);
 
 /* ---- life ---- */
 
-apr_status_t h3_pipe_init(h3_pipe *p, h3_bell *bell, size_t limit, size_t credit_step)
+apr_status_t h3_pipe_init(h3_pipe *p, h3_bell *bell, h3_budget *budget, size_t limit,
+                          size_t credit_step)
 {
     int rv;
 
     memset(p, 0, sizeof(*p));
     p->bell = bell;
+    p->budget = budget;
     p->limit = limit;
     p->credit_step = credit_step;
     p->is_idle = 1;
@@ -59,6 +67,7 @@ void h3_pipe_destroy(h3_pipe *p)
     if (p->parked) {
         h3_descriptors_unpark();
     }
+    h3_budget_give(p->budget, p->out_len);
     h3_chunk_clear(&p->in);
     h3_chunk_clear(&p->reading);
     h3_chunk_clear(&p->spare);
@@ -108,7 +117,15 @@ static int rung_locked(h3_pipe *p)
 
 static size_t room_locked(const h3_pipe *p)
 {
-    return p->out_len < p->limit ? p->limit - p->out_len : 0;
+    size_t share = h3_budget_share(p->budget), most = p->limit < share ? p->limit : share;
+
+    return p->out_len < most ? most - p->out_len : 0;
+}
+
+/* Half-empty, so that a worker is not woken for every acknowledged packet. */
+static int may_go_on_locked(const h3_pipe *p)
+{
+    return p->waiting && p->out_len <= p->limit / 2;
 }
 
 static size_t free_room(h3_pipe *p)
@@ -280,48 +297,78 @@ apr_status_t h3_pipe_w_head(h3_pipe *p, h3_head *head)
     return rv;
 }
 
+/* Some of `len` > 0 bytes, and how many. 0: no memory; -1: the budget has none at the moment. */
+static apr_ssize_t write_locked(h3_pipe *p, const char *data, size_t len)
+{
+    size_t n;
+
+    if (len > RING_BYTES) {
+        len = RING_BYTES;
+    }
+    if (!h3_budget_take(p->budget, len)) {
+        return -1;
+    }
+    n = h3_piece_append_bytes(&p->out, data, len);
+    h3_budget_give(p->budget, len - n);
+    p->out_len += n;
+    p->out_owed += n;
+    p->must_ring = 1;
+    p->unrung += n;
+    return (apr_ssize_t)n;
+}
+
+/*
+ * Until there is room, which this pipe's acknowledgements make; or, where the child's budget is
+ * what lacks, those of others, which ring nobody here. 0, or -1: `timeout` has passed.
+ */
+static int wait_for_room_locked(h3_pipe *p, apr_interval_time_t timeout)
+{
+    apr_interval_time_t waited = 0;
+    struct timespec until, step;
+
+    h3_cond_deadline(&until, timeout);
+    while (!p->aborted && !room_locked(p)) {
+        if (p->out_len >= p->limit) {
+            if (wait_locked(p, &until) < 0) {
+                return p->out_len < p->limit || p->aborted ? 0 : -1;
+            }
+        }
+        else {
+            h3_cond_deadline(&step, BUDGET_STEP);
+            waited += wait_locked(p, &step) < 0 ? BUDGET_STEP : 0;
+            if (waited >= timeout) {
+                return -1;
+            }
+        }
+    }
+    return 0;
+}
+
 apr_status_t h3_pipe_w_write(h3_pipe *p, const char *data, size_t len, apr_interval_time_t timeout)
 {
-    struct timespec until;
     apr_status_t rv = APR_SUCCESS;
-    int timed = 0, news = 0;
-    size_t room, n;
+    int news = 0;
+    apr_ssize_t n;
+    size_t room;
 
     pthread_mutex_lock(&p->lock);
-    while (len) {
+    while (len && rv == APR_SUCCESS) {
         if (p->aborted || p->out_end) {
             rv = APR_ECONNABORTED;
-            break;
         }
-        room = room_locked(p);
-        if (room) {
-            n = h3_piece_append_bytes(&p->out, data, len < room ? len : room);
-            if (!n) {
-                rv = APR_ENOMEM;
-                break;
-            }
-            p->out_len += n;
-            p->out_owed += n;
-            p->must_ring = 1;
-            p->unrung += n;
+        else if ((room = room_locked(p)) > 0
+                 && (n = write_locked(p, data, len < room ? len : room)) >= 0) {
             data += n;
-            len -= n;
-            timed = 0;
-            continue;
+            len -= (size_t)n;
+            rv = n ? APR_SUCCESS : APR_ENOMEM;
         }
-        if (rung_locked(p)) {
+        else if (rung_locked(p)) {
             pthread_mutex_unlock(&p->lock);
             ring(p, 0);
             pthread_mutex_lock(&p->lock);
-            continue;
         }
-        if (!timed) {
-            timed = 1;
-            h3_cond_deadline(&until, timeout);
-        }
-        if (wait_locked(p, &until) < 0 && p->out_len >= p->limit && !p->aborted) {
+        else if (wait_for_room_locked(p, timeout) < 0) {
             rv = APR_TIMEUP;
-            break;
         }
     }
     if (p->unrung >= RING_BYTES) {
@@ -571,11 +618,45 @@ size_t h3_pipe_io_room(h3_pipe *p)
     return free_room(p);
 }
 
-void h3_pipe_io_add(h3_pipe *p, size_t len)
+int h3_pipe_io_reserve(h3_pipe *p, size_t len)
+{
+    int there = h3_budget_take(p->budget, len);
+
+    if (there) {
+        pthread_mutex_lock(&p->lock);
+        p->out_len += len;
+        pthread_mutex_unlock(&p->lock);
+    }
+    return there;
+}
+
+static void give_back_locked(h3_pipe *p, size_t len)
+{
+    p->out_len -= len;
+    h3_budget_give(p->budget, len);
+}
+
+void h3_pipe_io_unreserve(h3_pipe *p, size_t len)
 {
     pthread_mutex_lock(&p->lock);
-    p->out_len += len;
+    give_back_locked(p, len);
     pthread_mutex_unlock(&p->lock);
+}
+
+size_t h3_pipe_io_limit(h3_pipe *p, size_t limit)
+{
+    int wakes;
+
+    pthread_mutex_lock(&p->lock);
+    wakes = limit > p->limit;
+    p->limit = limit > p->out_len ? limit : p->out_len;
+    limit = p->limit;
+    wakes = wakes && may_go_on_locked(p);
+    pthread_mutex_unlock(&p->lock);
+    if (wakes) {
+        pthread_cond_signal(&p->cond);
+    }
+    return limit;
 }
 
 void h3_pipe_io_acked(h3_pipe *p, size_t len)
@@ -583,10 +664,9 @@ void h3_pipe_io_acked(h3_pipe *p, size_t len)
     int wakes;
 
     pthread_mutex_lock(&p->lock);
-    p->out_len -= len;
+    give_back_locked(p, len);
     p->out_owed -= len;
-    /* Half-empty, so that a worker is not woken for every acknowledged packet. */
-    wakes = p->waiting && p->out_len <= p->limit / 2;
+    wakes = may_go_on_locked(p);
     pthread_mutex_unlock(&p->lock);
     if (wakes) {
         pthread_cond_signal(&p->cond);

@@ -10,9 +10,10 @@
  * blocks: it is told by its bell (h3_bell), on which a pipe stands once, that there is news.
  *
  * Full: inwards the client's flow-control window is the limit; what a worker has read is given back
- * as credit, in steps. Outwards `limit` bounds the bytes in memory, each of which counts from the
- * worker's write until the client has acknowledged it; a worker that writes more blocks until half
- * of them are gone. A span takes no room, only what has been read from it does: h3_pipe_io_add.
+ * as credit, in steps. Outwards `limit` and the child's budget bound the bytes in memory, each of
+ * which counts from the worker's write until the client has acknowledged it; a worker that writes
+ * more blocks until half of them are gone. A span takes no room, only what is read from it does:
+ * h3_pipe_io_reserve.
  *
  * Broken: when the client does not want the response any more, or the connection is gone, the pipe
  * is aborted, and all that its worker reads or writes fails.
@@ -36,6 +37,7 @@
 #include <apr_errno.h>
 #include <apr_time.h>
 #include "border/h3_bell.h"
+#include "border/h3_budget.h"
 #include "border/h3_chunk.h"
 #include "border/h3_head.h"
 #include "border/h3_piece.h"
@@ -48,8 +50,8 @@ typedef struct h3_pipe_head {
 
 typedef struct h3_pipe {
     h3_bell *bell;
+    h3_budget *budget;
     h3_bell_entry entry;
-    size_t limit;       /* of out_len */
     size_t credit_step; /* consumed bytes worth a ring */
     pthread_mutex_t lock;
     pthread_cond_t cond; /* a worker waits: for body bytes, or for room */
@@ -70,7 +72,8 @@ typedef struct h3_pipe {
     /* under lock: out */
     h3_pipe_head *heads_first, *heads_last;
     h3_piece_list out;
-    size_t out_len;     /* bytes in memory, from write to acknowledgement */
+    size_t limit;       /* of out_len */
+    size_t out_len;     /* bytes in memory, from write to acknowledgement; taken from the budget */
     uint64_t out_owed;  /* bytes of these and of spans that are not acknowledged */
     int must_ring;      /* something was written since the last ring, heads aside */
     size_t unrung;      /* bytes of that in memory */
@@ -84,8 +87,12 @@ typedef struct h3_pipe {
     h3_chunk *refill; /* what a worker has read of a span; passes with its ring */
 } h3_pipe;
 
-/* `limit` and `credit_step` in bytes. An errno without resources: nothing is to be destroyed. */
-apr_status_t h3_pipe_init(h3_pipe *p, h3_bell *bell, size_t limit, size_t credit_step);
+/*
+ * `limit` and `credit_step` in bytes; `bell` and `budget` are the child's. An errno without
+ * resources: nothing is to be destroyed.
+ */
+apr_status_t h3_pipe_init(h3_pipe *p, h3_bell *bell, h3_budget *budget, size_t limit,
+                          size_t credit_step);
 
 /* Frees all that is still in it, closes spans. Nobody may use the pipe any more. */
 void h3_pipe_destroy(h3_pipe *p);
@@ -194,9 +201,20 @@ void h3_pipe_io_drop(h3_pipe_news *news);
 /* All that was taken is sent: the next write is to ring. Rings itself if there is more already. */
 void h3_pipe_io_idle(h3_pipe *p);
 
-/* Room for file bytes right now, and counting what was read into memory. */
+/* Room for file bytes right now. */
 size_t h3_pipe_io_room(h3_pipe *p);
-void h3_pipe_io_add(h3_pipe *p, size_t len);
+/*
+ * Memory for `len` bytes of a file: 1, they count from now on; 0: the budget has none. What is then
+ * not needed is given back.
+ */
+int h3_pipe_io_reserve(h3_pipe *p, size_t len);
+void h3_pipe_io_unreserve(h3_pipe *p, size_t len);
+
+/*
+ * A new limit; what is in memory stays. Returns the one that it is then: not below that. Wakes a
+ * worker that has room now.
+ */
+size_t h3_pipe_io_limit(h3_pipe *p, size_t limit);
 
 /* `len` bytes were acknowledged (or given up) and are freed. Wakes a worker that waits for room. */
 void h3_pipe_io_acked(h3_pipe *p, size_t len);

@@ -38,9 +38,11 @@ typedef struct {
 
 static const config_row rows[] = {
     ROW("H3MaxSessionStreams", KIND_INT, max_session_streams, 1, 65535, 100, 0),
-    ROW("H3WindowSize", KIND_INT64, window_size, 16 * KIB, GIB, 256 * KIB, 0),
-    ROW("H3ConnWindowSize", KIND_INT64, conn_window_size, 16 * KIB, GIB, MIB, 0),
-    ROW("H3StreamMaxMemSize", KIND_INT64, stream_max_mem, 16 * KIB, GIB, 256 * KIB, 0),
+    ROW("H3WindowSize", KIND_INT64, window_size, 16 * KIB, GIB, 8 * MIB, 0),
+    ROW("H3ConnWindowSize", KIND_INT64, conn_window_size, 16 * KIB, GIB, 16 * MIB, 0),
+    ROW("H3StreamMaxMemSize", KIND_INT64, stream_max_mem, 16 * KIB, GIB, 8 * MIB, 0),
+    ROW("H3ConnMaxMemSize", KIND_INT64, conn_max_mem, 64 * KIB, 4 * GIB, 16 * MIB, 0),
+    ROW("H3MaxMemSize", KIND_INT64, max_mem, MIB, 1024 * GIB, 0, 1),
     ROW("H3MinWorkers", KIND_INT, min_workers, 1, WORKERS_MAX, 0, 1),
     ROW("H3MaxWorkers", KIND_INT, max_workers, 1, WORKERS_MAX, 0, 1),
     ROW("H3MaxWorkerIdleSeconds", KIND_INT64, max_worker_idle_secs, 1, 86400, 600, 1),
@@ -157,7 +159,7 @@ static void row_set(const config_row *row, h3_config *cfg, apr_int64_t value)
 static const char *row_text(const config_row *row, apr_int64_t value, apr_pool_t *p)
 {
     if (row->dflt == 0 && value == 0) {
-        return "(from the MPM)";
+        return row->kind == KIND_INT ? "(from the MPM)" : "(from the memory)";
     }
     if (row->kind != KIND_TIME) {
         return apr_psprintf(p, "%" APR_INT64_T_FMT, value);

@@ -22,6 +22,8 @@ typedef struct h3_config {
     apr_int64_t window_size;          /* H3WindowSize, bytes */
     apr_int64_t conn_window_size;     /* H3ConnWindowSize, bytes */
     apr_int64_t stream_max_mem;       /* H3StreamMaxMemSize, bytes */
+    apr_int64_t conn_max_mem;         /* H3ConnMaxMemSize, bytes */
+    apr_int64_t max_mem;              /* H3MaxMemSize, bytes per child; 0: from the machine's */
     int min_workers, max_workers;     /* H3MinWorkers, H3MaxWorkers; 0: from the MPM */
     apr_int64_t max_worker_idle_secs; /* H3MaxWorkerIdleSeconds */
     apr_interval_time_t idle_timeout; /* H3IdleTimeout, microseconds as the next two */
@@ -71,6 +73,8 @@ const char *h3_config_set_qlog_dir(cmd_parms *cmd, void *dir, const char *arg);
     H3_CONFIG_NUMBER("H3WindowSize", "receive window per stream, bytes"),                          \
     H3_CONFIG_NUMBER("H3ConnWindowSize", "receive window per connection, bytes"),                  \
     H3_CONFIG_NUMBER("H3StreamMaxMemSize", "response bytes buffered per stream"),                  \
+    H3_CONFIG_NUMBER("H3ConnMaxMemSize", "response bytes buffered per connection"),                \
+    H3_CONFIG_NUMBER("H3MaxMemSize", "bytes that a child holds for its HTTP/3 clients"),           \
     H3_CONFIG_NUMBER("H3MinWorkers", "worker threads per child, least"),                           \
     H3_CONFIG_NUMBER("H3MaxWorkers", "worker threads per child, most"),                            \
     H3_CONFIG_NUMBER("H3MaxWorkerIdleSeconds",                                                     \

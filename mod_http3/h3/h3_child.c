@@ -15,6 +15,7 @@
 #include "http_log.h"
 #include "http_main.h"
 #include "mpm_common.h"
+#include "conf/h3_memory.h"
 #include "conf/h3_sockets.h"
 #include "conf/h3_retained.h"
 #include "border/h3_descriptors.h"
@@ -130,6 +131,8 @@ apr_status_t h3_child_start(apr_pool_t *pchild, server_rec *s)
     /* As the MPMs read -X and -DONE_PROCESS. */
     ch->is_alone = ap_exists_config_define("DEBUG") || ap_exists_config_define("ONE_PROCESS");
     ch->streams.server = s;
+    h3_budget_init(&ch->streams.budget,
+                   ch->conf->max_mem ? (size_t)ch->conf->max_mem : h3_memory_share());
     ch->streams.max_waiting = (unsigned)ch->conf->max_connections;
     ch->ended_fd = -1;
     if ((rv = h3_bell_init(&ch->streams.bell)) != APR_SUCCESS) {

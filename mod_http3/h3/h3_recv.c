@@ -113,11 +113,14 @@ static nghttp3_ssize recv_request(h3_session *ss, int64_t id, const uint8_t *dat
 /* The h3_stream of a request stream, which begins with its first byte. NULL: no memory. */
 static h3_stream *make_stream(h3_session *ss, int64_t id)
 {
+    quic_limits limits;
     h3_stream *s;
 
-    s = h3_stream_create(ss->env, ss, id, ss->conf->server, (size_t)ss->conf->stream_max_mem,
-                         (size_t)ss->conf->window_size / 4, h3_seam_now(ss));
+    h3_share_limits(&limits, ss->conf);
+    s = h3_stream_create(ss->env, ss, id, ss->conf->server, h3_share_at_first(&ss->share),
+                         (size_t)limits.window / 4, h3_seam_now(ss));
     if (s) {
+        h3_share_begin(&ss->share, s);
         h3_seam_check_quic(ss, ngtcp2_conn_set_stream_user_data(ss->nc, id, s));
         h3_stream_link(&ss->streams, s);
         if (ss->state == H3_SEAM_NEW) {
@@ -351,6 +354,7 @@ static void run_request(h3_session *ss, h3_stream *s, int no_body)
         h3_seam_fail(ss, H3_INTERNAL_ERROR, "no memory");
         return;
     }
+    h3_share_run(&ss->share, s);
     h3_stream_run(s, cr, no_body);
     h3_seam_keep_alive(ss, 1);
 }

@@ -102,6 +102,7 @@ h3_stream *h3_seam_stream(const h3_session *ss, int64_t stream_id)
 
 void h3_seam_forget(h3_session *ss, h3_stream *s)
 {
+    h3_share_end(&ss->share, s);
     h3_stream_unlink(&ss->streams, s);
     if (!ss->streams) {
         h3_seam_keep_alive(ss, 0);
@@ -118,6 +119,7 @@ void h3_seam_credit(h3_session *ss, int64_t stream_id, uint64_t n)
     }
     h3_seam_conn_credit(ss, n);
     h3_seam_check_quic(ss, ngtcp2_conn_extend_max_stream_offset(ss->nc, stream_id, n));
+    h3_seam_check_quic(ss, h3_share_credit(&ss->share, h3_seam_stream(ss, stream_id), n));
 }
 
 void h3_seam_conn_credit(h3_session *ss, uint64_t n)

@@ -18,6 +18,7 @@
 #include "border/h3_error.h"
 #include "conf/h3_config.h"
 #include "h3/h3_rest.h"
+#include "h3/h3_share.h"
 #include "h3/h3_stream.h"
 #include "httpd/h3_connrec.h"
 #include "quic/quic_conn.h"
@@ -63,6 +64,7 @@ typedef struct h3_session {
     uint64_t state_since;
     uint64_t idle_since;           /* nanoseconds; as far as session_tick has seen */
     uint64_t bytes_in, payload_in; /* for the ratio of useless bytes */
+    h3_share share;
 } h3_session;
 
 /*

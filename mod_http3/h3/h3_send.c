@@ -148,6 +148,7 @@ int h3_send_client_acked(void *app, int64_t stream_id, uint64_t len)
     if (s) {
         h3_stream_step(s, h3_seam_now(ss));
         h3_stream_arrived(s, len);
+        h3_share_adjust(&ss->share, s);
         /* A file that waited for room in the pipe goes on. */
         if (h3_stream_is_open(s) && h3_stream_has_more(s)) {
             h3_seam_check_http3(ss, nghttp3_conn_resume_stream(ss->h3, stream_id));

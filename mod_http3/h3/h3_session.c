@@ -30,6 +30,7 @@ static void stream_news(h3_session *ss, h3_stream *s);
 static void orphan_news(h3_session *ss, h3_stream *s);
 static void session_client_migrated(void *app);
 static void session_tick(void *app);
+static void go_on_reading(h3_session *ss, h3_stream *s);
 static void check_patience(h3_session *ss, h3_stream *s);
 static void end_if_idle(h3_session *ss);
 static void announce_end(h3_session *ss);
@@ -57,8 +58,7 @@ static const quic_tls_host *session_find_host(quic_conn *conn, const char *sni)
 
 void h3_session_limits(quic_limits *limits, const h3_config *conf)
 {
-    limits->window = (uint64_t)conf->window_size;
-    limits->conn_window = (uint64_t)conf->conn_window_size;
+    h3_share_limits(limits, conf);
     limits->streams = (uint64_t)conf->max_session_streams;
     limits->idle = (uint64_t)conf->idle_timeout * 1000;
 }
@@ -81,6 +81,7 @@ static void *session_open(void *app_env, quic_conn *conn)
     ss->idle_since = ss->state_since = h3_seam_now(ss);
     ss->env = app_env;
     ss->conf = h3_config_get(quic_tls_host_server(host));
+    h3_share_open(&ss->share, ss->conf, conn, &ss->env->budget);
     h3_recv_callbacks(&cb);
     h3_send_callbacks(&cb);
     fill_settings(&st, ss->conf->server);
@@ -265,6 +266,7 @@ static void stream_news(h3_session *ss, h3_stream *s)
     if (news.left) {
         h3_stream_step(s, h3_seam_now(ss));
         h3_seam_credit(ss, id, h3_stream_left(s));
+        h3_share_adjust(&ss->share, s);
         h3_seam_begin_rest(ss, s);
         h3_seam_let_go_if_answered(ss, s);
     }
@@ -320,9 +322,19 @@ static void session_tick(void *app)
     }
     for (s = ss->streams; s; s = h3_stream_next(s)) {
         h3_recv_end_wait(ss, s);
+        go_on_reading(ss, s);
         check_patience(ss, s);
     }
     end_if_idle(ss);
+}
+
+/* A file whose bytes found no room in the child's budget: nobody else tells when there is some. */
+static void go_on_reading(h3_session *ss, h3_stream *s)
+{
+    if (h3_stream_is_open(s) && h3_stream_has_more(s)) {
+        h3_seam_check_http3(ss, nghttp3_conn_resume_stream(ss->h3, h3_stream_id(s)));
+        h3_seam_wants_write(ss);
+    }
 }
 
 /* The client may let Timeout pass neither inside its head nor with our answer. */
@@ -439,6 +451,7 @@ static void session_close(void *app)
 
 static void free_session(h3_session *ss)
 {
+    h3_share_close(&ss->share);
     h3_rest_clear(&ss->rests);
     nghttp3_conn_del(ss->h3);
     free(ss);

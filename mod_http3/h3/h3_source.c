@@ -77,8 +77,8 @@ static int read_span(h3_source *src, h3_span *span)
         return accept_read(src, span, c);
     }
     want = h3_file_want(span, h3_pipe_io_room(src->pipe), src->sent.first != NULL);
-    if (!want) {
-        return 0; /* asked again when bytes are acknowledged */
+    if (!want || !h3_pipe_io_reserve(src->pipe, want)) {
+        return 0; /* asked again when bytes are acknowledged, or at the next tick */
     }
     if (!(c = h3_chunk_create(want))) {
         return -1;
@@ -99,7 +99,9 @@ static int read_span(h3_source *src, h3_span *span)
 static int accept_read(h3_source *src, h3_span *span, h3_chunk *c)
 {
     h3_span_advance(span, c->len);
-    h3_pipe_io_add(src->pipe, c->len);
+    if (c->len < c->cap) {
+        h3_pipe_io_unreserve(src->pipe, c->cap - c->len);
+    }
     h3_chunk_append(&src->sent, c);
     return 1;
 }

@@ -57,6 +57,7 @@ struct h3_stream {
 
     /* The response. */
     h3_source source; /* of its body */
+    h3_stream_share share;
     uint64_t unacked; /* bytes of its QUIC stream in packets */
     uint64_t error;   /* BROKEN: to reset it with */
 };
@@ -80,7 +81,8 @@ h3_stream *h3_stream_create(h3_stream_env *env, struct h3_session *session, int6
         return NULL;
     }
     s->txn.head = h3_head_create();
-    if (!s->txn.head || h3_pipe_init(&s->pipe, &env->bell, limit, credit_step) != APR_SUCCESS) {
+    if (!s->txn.head
+        || h3_pipe_init(&s->pipe, &env->bell, &env->budget, limit, credit_step) != APR_SUCCESS) {
         if (s->txn.head) {
             h3_head_destroy(s->txn.head);
         }
@@ -142,6 +144,11 @@ void h3_stream_unlink(h3_stream **list, h3_stream *s)
 h3_stream *h3_stream_next(const h3_stream *s)
 {
     return s->next;
+}
+
+h3_stream_share *h3_stream_share_of(h3_stream *s)
+{
+    return &s->share;
 }
 
 void h3_stream_step(h3_stream *s, uint64_t now)
@@ -402,6 +409,11 @@ void h3_stream_break(h3_stream *s, uint64_t error)
         enter_response(s, H3_STREAM_RESP_BROKEN);
         s->error = error;
     }
+}
+
+size_t h3_stream_set_limit(h3_stream *s, size_t limit)
+{
+    return h3_pipe_io_limit(&s->pipe, limit);
 }
 
 int h3_stream_takes_head(const h3_stream *s)

@@ -20,6 +20,7 @@
 #include "border/h3_pipe.h"
 #include "border/h3_stats.h"
 #include "border/h3_workers.h"
+#include "h3/h3_window.h"
 
 struct h3_connrec;
 struct h3_session;
@@ -29,6 +30,7 @@ typedef struct h3_stream_env {
     server_rec *server; /* for logs */
     h3_workers *workers;
     h3_bell bell;
+    h3_budget budget;
     struct h3_stream *fed; /* bodies have got bytes or their end in this turn */
     h3_stats *stats;
     unsigned running;     /* streams in httpd's hands, orphans included */
@@ -37,6 +39,13 @@ typedef struct h3_stream_env {
 } h3_stream_env;
 
 typedef struct h3_stream h3_stream;
+
+/* What it has of its connection's memory, and of its windows: h3_share's. */
+typedef struct h3_stream_share {
+    int counts;   /* it is one of those that are being answered */
+    size_t extra; /* response bytes that it may hold, beyond what each may */
+    h3_window window;
+} h3_stream_share;
 
 /* NULL: no memory. `limits` gives LimitRequest*, `limit` bounds response bytes in memory. */
 h3_stream *h3_stream_create(h3_stream_env *env, struct h3_session *session, int64_t id,
@@ -52,6 +61,8 @@ void h3_stream_lose_session(h3_stream *s);
 void h3_stream_link(h3_stream **list, h3_stream *s);
 void h3_stream_unlink(h3_stream **list, h3_stream *s);
 h3_stream *h3_stream_next(const h3_stream *s);
+
+h3_stream_share *h3_stream_share_of(h3_stream *s);
 
 /* The client has made a step, and how many nanoseconds ago it made the last one. */
 void h3_stream_step(h3_stream *s, uint64_t now);
@@ -126,6 +137,9 @@ void h3_stream_head_sent(h3_stream *s);
 void h3_stream_end_response(h3_stream *s, uint64_t error);
 /* It cannot be completed: an error of RFC 9114 section 8.1. */
 void h3_stream_break(h3_stream *s, uint64_t error);
+
+/* A new bound of response bytes in memory; returns it, not less than what is there. */
+size_t h3_stream_set_limit(h3_stream *s, size_t limit);
 
 /* Before its final head, which may be sent now. */
 int h3_stream_takes_head(const h3_stream *s);

@@ -24,6 +24,8 @@ APLOG_USE_MODULE(http3);
 /* Core sets no limit to a head; a module that never ends one must not fill the memory. */
 #define MAX_HEAD (1024 * 1024)
 #define READ_SIZE (16 * 1024)
+/* Files up to this are copied at once: a span costs a descriptor. */
+#define COPY_MAX (64 * 1024)
 
 typedef enum {
     OUT_HEAD, /* no final head yet */
@@ -422,7 +424,7 @@ static apr_status_t file_bucket(response_ctx *ctx, apr_bucket *e)
     if (!fits(ctx, len)) {
         return APR_EGENERAL;
     }
-    if ((apr_size_t)len > h3_pipe_w_room(ctx->pipe)
+    if ((len > COPY_MAX || (apr_size_t)len > h3_pipe_w_room(ctx->pipe))
         && (rv = h3_pipe_w_file(ctx->pipe, fd, e->start, len)) != EMFILE && rv != ENFILE) {
         H3_C2_LOG(ctx->c2, APLOG_TRACE4, rv,
                   "response: %" APR_OFF_T_FMT " bytes of a file, from %" APR_OFF_T_FMT

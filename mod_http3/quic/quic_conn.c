@@ -206,6 +206,12 @@ int quic_conn_set_limits(quic_conn *conn, const quic_limits *limits)
     return 0;
 }
 
+void quic_conn_grow_window(quic_conn *conn, uint64_t by)
+{
+    conn->mem.limit += quic_limits_mem_of_window(by);
+    ngtcp2_conn_extend_max_offset(conn->nc, by);
+}
+
 /* ---- what ngtcp2 tells ---- */
 
 static int result(int rv)

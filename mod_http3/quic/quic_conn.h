@@ -72,6 +72,9 @@ quic_conn *quic_conn_create(struct quic_env *env, quic_listener *listener, const
  */
 int quic_conn_set_limits(quic_conn *conn, const quic_limits *limits);
 
+/* The client may send `by` more bytes at once than it was granted in the handshake. */
+void quic_conn_grow_window(quic_conn *conn, uint64_t by);
+
 /*
  * A datagram whose ID is this connection's. The connection may be gone after the call. Returns 0;
  * NGTCP2_ERR_RETRY for the first datagram if the beginning of the ClientHello is in none yet: the

@@ -27,6 +27,11 @@ void quic_limits_fill(ngtcp2_transport_params *tp, const quic_limits *limits)
 
 size_t quic_limits_mem(const ngtcp2_transport_params *tp)
 {
-    return MEM_OPEN + 2 * (size_t)tp->initial_max_data
+    return MEM_OPEN + quic_limits_mem_of_window(tp->initial_max_data)
            + MEM_STREAM * (size_t)tp->initial_max_streams_bidi;
+}
+
+size_t quic_limits_mem_of_window(uint64_t window)
+{
+    return 2 * (size_t)window;
 }

@@ -28,5 +28,7 @@ void quic_limits_fill(ngtcp2_transport_params *tp, const quic_limits *limits);
  */
 #define QUIC_LIMITS_MEM_HALF_OPEN (128 * 1024)
 size_t quic_limits_mem(const ngtcp2_transport_params *tp);
+/* Of that, what `window` bytes of the connection's window count for. */
+size_t quic_limits_mem_of_window(uint64_t window);
 
 #endif /* QUIC_LIMITS_H */

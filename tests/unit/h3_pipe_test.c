@@ -16,6 +16,7 @@
 #define BULK (4 * 1024 * 1024)
 
 static h3_bell bell;
+static h3_budget budget = { 1024 * 1024 * 1024, 0 };
 
 static int bell_rings(int wait_ms)
 {
@@ -41,8 +42,8 @@ static void the_bell(void)
     h3_pipe a, b;
     h3_bell_entry *first;
 
-    h3_pipe_init(&a, &bell, LIMIT, STEP);
-    h3_pipe_init(&b, &bell, LIMIT, STEP);
+    h3_pipe_init(&a, &bell, &budget, LIMIT, STEP);
+    h3_pipe_init(&b, &bell, &budget, LIMIT, STEP);
     h3_pipe_w_write(&a, "x", 1, LONG_TIME);
     is_int(h3_bell_sleep(&bell), 1, "a few bytes do not ring");
     h3_pipe_w_flush(&a);
@@ -66,7 +67,7 @@ static void passes(void)
     h3_pipe p;
     h3_pipe_news news;
 
-    h3_pipe_init(&p, &bell, LIMIT, STEP);
+    h3_pipe_init(&p, &bell, &budget, LIMIT, STEP);
     h3_pipe_w_pass(&p);
     ok(!take(&bell), "nothing was passed");
     h3_pipe_w_write(&p, "a", 1, LONG_TIME);
@@ -98,7 +99,7 @@ static void what_is_said(void)
     h3_pipe p;
     h3_pipe_news news;
 
-    h3_pipe_init(&p, &bell, LIMIT, STEP);
+    h3_pipe_init(&p, &bell, &budget, LIMIT, STEP);
     h3_pipe_w_write(&p, "x", 1, LONG_TIME);
     h3_pipe_w_flush(&p);
     h3_bell_take(&bell);
@@ -120,7 +121,7 @@ static void never_ended(void)
     h3_pipe p;
     h3_pipe_news news;
 
-    h3_pipe_init(&p, &bell, LIMIT, STEP);
+    h3_pipe_init(&p, &bell, &budget, LIMIT, STEP);
     h3_pipe_w_leave(&p);
     h3_bell_take(&bell);
     h3_pipe_io_take(&p, &news);
@@ -145,7 +146,7 @@ static void body_in(void)
     char buf[8192];
     size_t len = sizeof(buf);
 
-    h3_pipe_init(&p, &bell, LIMIT, STEP);
+    h3_pipe_init(&p, &bell, &budget, LIMIT, STEP);
     is_int(h3_pipe_w_read(&p, buf, &len, 0, 0), APR_EAGAIN, "nothing there, not blocking");
     len = sizeof(buf);
     is_int(h3_pipe_w_read(&p, buf, &len, 1, SHORT_TIME), APR_TIMEUP, "nothing within the timeout");
@@ -183,7 +184,7 @@ static void woken_once(void)
     void *got;
     int i;
 
-    h3_pipe_init(&p, &bell, LIMIT, STEP);
+    h3_pipe_init(&p, &bell, &budget, LIMIT, STEP);
     pthread_create(&thread, NULL, read_five, &p);
     for (i = 0; i < 1000 && !reader_waits(&p); i++) {
         usleep(10000);
@@ -209,7 +210,7 @@ static void recycled(void)
     const h3_chunk *before[8], *c;
     int n = 0, k;
 
-    h3_pipe_init(&p, &bell, LIMIT, LIMIT);
+    h3_pipe_init(&p, &bell, &budget, LIMIT, LIMIT);
     for (i = 0; i < 20; i++) {
         memset(data, i, sizeof(data));
         h3_pipe_io_recv(&p, data, 2000);
@@ -239,7 +240,7 @@ static void reset_in(void)
     char buf[16];
     size_t len = 2;
 
-    h3_pipe_init(&p, &bell, LIMIT, STEP);
+    h3_pipe_init(&p, &bell, &budget, LIMIT, STEP);
     h3_pipe_io_recv(&p, (const uint8_t *)"12345", 5);
     h3_pipe_w_read(&p, buf, &len, 1, LONG_TIME);
     is_int(h3_pipe_io_abort(&p), 5, "a reset gives back what was not read, and not yet credited");
@@ -258,7 +259,7 @@ static void full(void)
     h3_pipe p;
     h3_pipe_news news;
 
-    h3_pipe_init(&p, &bell, LIMIT, STEP);
+    h3_pipe_init(&p, &bell, &budget, LIMIT, STEP);
     is_int(h3_pipe_w_room(&p), LIMIT, "an empty pipe has its whole limit");
     is_int(h3_pipe_w_write(&p, data, sizeof(data), SHORT_TIME), APR_TIMEUP,
            "one byte too many waits, at most for the timeout");
@@ -287,7 +288,7 @@ static void heads(void)
     h3_pipe p;
     h3_pipe_news news;
 
-    h3_pipe_init(&p, &bell, LIMIT, STEP);
+    h3_pipe_init(&p, &bell, &budget, LIMIT, STEP);
     is_int(h3_pipe_w_head(&p, head_of(103)), APR_SUCCESS, "an interim head");
     ok(take(&bell) == &p, "rings");
     is_int(h3_pipe_w_head(&p, head_of(200)), APR_SUCCESS, "the final one");
@@ -304,7 +305,7 @@ static void heads(void)
     is_int(h3_pipe_w_head(&p, head_of(200)), APR_ECONNABORTED, "none comes after the end");
     is_int(h3_pipe_w_write(&p, "x", 1, LONG_TIME), APR_ECONNABORTED, "nor bytes");
     h3_pipe_destroy(&p);
-    h3_pipe_init(&p, &bell, LIMIT, STEP);
+    h3_pipe_init(&p, &bell, &budget, LIMIT, STEP);
     h3_pipe_w_head(&p, head_of(200));
     h3_pipe_destroy(&p);
 }
@@ -314,16 +315,102 @@ static void files_take_room(void)
 {
     h3_pipe p;
 
-    h3_pipe_init(&p, &bell, LIMIT, STEP);
+    h3_pipe_init(&p, &bell, &budget, LIMIT, STEP);
     h3_pipe_w_file(&p, 0, 0, 10 * LIMIT);
-    h3_pipe_io_add(&p, LIMIT - 100);
+    h3_pipe_io_reserve(&p, LIMIT - 100);
     is_int(h3_pipe_io_room(&p), 100, "room for the rest");
     is_int(h3_pipe_w_room(&p), 100, "for the worker as well");
-    h3_pipe_io_add(&p, 500);
+    h3_pipe_io_reserve(&p, 500);
     is_int(h3_pipe_io_room(&p), 0, "a little more than the limit is no room");
     h3_pipe_io_acked(&p, LIMIT + 400);
     is_int(h3_pipe_io_room(&p), LIMIT, "all is acknowledged");
     h3_pipe_destroy(&p);
+}
+
+static void *write_all(void *arg)
+{
+    static char data[3 * LIMIT];
+
+    return h3_pipe_w_write(arg, data, sizeof(data), LONG_TIME) == APR_SUCCESS ? arg : NULL;
+}
+
+static size_t written(h3_pipe *p)
+{
+    size_t n;
+
+    pthread_mutex_lock(&p->lock);
+    n = p->out_len;
+    pthread_mutex_unlock(&p->lock);
+    return n;
+}
+
+static int becomes_written(h3_pipe *p, size_t n)
+{
+    int i;
+
+    for (i = 0; i < 1000 && written(p) != n; i++) {
+        usleep(10000);
+    }
+    return written(p) == n;
+}
+
+static void new_limit(void)
+{
+    h3_pipe p;
+    pthread_t thread;
+    void *done;
+
+    h3_pipe_init(&p, &bell, &budget, LIMIT, STEP);
+    pthread_create(&thread, NULL, write_all, &p);
+    ok(becomes_written(&p, LIMIT), "as far as the limit");
+    is_int(h3_pipe_io_limit(&p, 2 * LIMIT), 2 * LIMIT, "another limit");
+    ok(becomes_written(&p, 2 * LIMIT), "which its worker is woken for");
+    is_int(h3_pipe_io_limit(&p, 1000), 2 * LIMIT, "what is in memory is not taken back");
+    is_int(h3_pipe_io_room(&p), 0, "there is no room then");
+    h3_pipe_io_limit(&p, 4 * LIMIT);
+    pthread_join(thread, &done);
+    ok(done != NULL, "all is written");
+    is_int(budget.held, 3 * LIMIT, "and taken from the budget");
+    take(&bell);
+    h3_pipe_destroy(&p);
+    is_int(budget.held, 0, "which has it back at the end");
+}
+
+/* Two pipes of one child; what one holds the other cannot have. */
+static void small_budget(void)
+{
+    h3_budget shared = { 4 * LIMIT, 0 };
+    h3_pipe a, b;
+    pthread_t thread;
+    void *done;
+    char byte = 'x';
+    size_t n, most = 0, acked = 0;
+    int i;
+
+    h3_pipe_init(&a, &bell, &shared, 100 * LIMIT, STEP);
+    h3_pipe_init(&b, &bell, &shared, 100 * LIMIT, STEP);
+    is_int(h3_pipe_w_room(&a), LIMIT, "a quarter of what is free");
+    ok(h3_pipe_io_reserve(&b, 4 * LIMIT), "the other one takes all");
+    ok(!h3_pipe_io_reserve(&a, 1), "so there is none for a file");
+    is_int(h3_pipe_w_write(&a, &byte, 1, SHORT_TIME), APR_TIMEUP, "nor for bytes");
+    pthread_create(&thread, NULL, write_all, &a);
+    usleep(20000);
+    is_int(written(&a), 0, "a worker waits");
+    h3_pipe_io_unreserve(&b, 4 * LIMIT);
+    for (i = 0; i < 1000 && acked < 3 * LIMIT; i++) {
+        usleep(1000);
+        n = written(&a);
+        most = n > most ? n : most;
+        h3_pipe_io_acked(&a, n);
+        acked += n;
+    }
+    ok(most > 0 && most <= LIMIT, "until it is given back, then has its share");
+    pthread_join(thread, &done);
+    ok(done != NULL, "and writes all of it");
+    take(&bell);
+    h3_pipe_destroy(&a);
+    h3_pipe_destroy(&b);
+    is_int(shared.held, 0, "nothing is held at the end");
 }
 
 static void files(void)
@@ -332,7 +419,7 @@ static void files(void)
     h3_pipe_news news;
     int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 
-    h3_pipe_init(&p, &bell, LIMIT, STEP);
+    h3_pipe_init(&p, &bell, &budget, LIMIT, STEP);
     is_int(h3_pipe_w_file(&p, -1, 0, 10), EBADF, "a descriptor that is none");
     is_int(h3_pipe_w_file(&p, fd, 100, 1 << 20), APR_SUCCESS, "a span larger than the pipe");
     is_int(h3_pipe_w_room(&p), LIMIT, "takes no room");
@@ -375,7 +462,7 @@ static void files_have_a_share(void)
     int n = 0, other;
 
     begin_child(&small, 40, &before);
-    h3_pipe_init(&p, &small, LIMIT, STEP);
+    h3_pipe_init(&p, &small, &budget, LIMIT, STEP);
     while ((rv = h3_pipe_w_file(&p, 0, 0, 1)) == APR_SUCCESS) {
         n++;
     }
@@ -383,7 +470,7 @@ static void files_have_a_share(void)
     is_int(n, 20, "than half of the descriptors that were free");
     ok((other = dup(0)) >= 0, "the others are there for others");
     h3_pipe_destroy(&p);
-    h3_pipe_init(&p, &small, LIMIT, STEP);
+    h3_pipe_init(&p, &small, &budget, LIMIT, STEP);
     is_int(h3_pipe_w_file(&p, 0, 0, 1), APR_SUCCESS, "a span that is closed makes room");
     h3_pipe_destroy(&p);
     close(other);
@@ -404,7 +491,7 @@ static void settling(void)
     h3_pipe p;
 
     begin_child(&small, 1, &before);
-    h3_pipe_init(&p, &small, LIMIT, STEP);
+    h3_pipe_init(&p, &small, &budget, LIMIT, STEP);
     h3_pipe_w_settle(&p, apr_time_from_sec(100));
     ok(1, "nothing to wait for");
     h3_pipe_w_write(&p, "abc", 3, soon);
@@ -418,7 +505,7 @@ static void settling(void)
     ok(1, "one that has it all is not");
     h3_pipe_destroy(&p);
 
-    h3_pipe_init(&p, &small, LIMIT, STEP);
+    h3_pipe_init(&p, &small, &budget, LIMIT, STEP);
     h3_pipe_w_write(&p, "abc", 3, soon);
     h3_pipe_w_end(&p, 0);
     h3_pipe_io_abort(&p);
@@ -429,7 +516,7 @@ static void settling(void)
     setrlimit(RLIMIT_NOFILE, &before);
     h3_bell_init(&small);
     h3_descriptors_share(small.fd);
-    h3_pipe_init(&p, &small, LIMIT, STEP);
+    h3_pipe_init(&p, &small, &budget, LIMIT, STEP);
     h3_pipe_w_write(&p, "abc", 3, soon);
     h3_pipe_w_settle(&p, apr_time_from_sec(100));
     ok(1, "nor where there are enough descriptors");
@@ -442,7 +529,7 @@ static void refills(void)
     h3_pipe p;
     h3_pipe_news news;
 
-    h3_pipe_init(&p, &bell, LIMIT, STEP);
+    h3_pipe_init(&p, &bell, &budget, LIMIT, STEP);
     h3_pipe_w_refilled(&p, NULL);
     h3_bell_take(&bell);
     h3_pipe_io_take(&p, &news);
@@ -496,7 +583,7 @@ static void bulk_out(void)
     void *failed;
     size_t got = 0, most = 0, held;
 
-    h3_pipe_init(&p, &bell, LIMIT, STEP);
+    h3_pipe_init(&p, &bell, &budget, LIMIT, STEP);
     pthread_create(&thread, NULL, writer, &p);
     while (!news.left) {
         if (h3_bell_sleep(&bell) && !bell_rings(10000)) {
@@ -549,7 +636,7 @@ static void bulk_in(void)
     void *sum;
     size_t sent = 0, credit = LIMIT;
 
-    h3_pipe_init(&p, &bell, LIMIT, LIMIT / 4);
+    h3_pipe_init(&p, &bell, &budget, LIMIT, LIMIT / 4);
     pthread_create(&thread, NULL, reader, &p);
     while (!news.left) {
         while (sent < BULK && credit >= sizeof(datagram)) {
@@ -593,6 +680,8 @@ int main(void)
     reset_in();
     full();
     heads();
+    new_limit();
+    small_budget();
     files();
     files_take_room();
     files_have_a_share();

@@ -534,6 +534,7 @@ int main(void)
     server.limit_req_fieldsize = 8190;
     env.stats = &stats;
     env.max_waiting = 100;
+    h3_budget_init(&env.budget, 1024 * 1024);
     if (h3_bell_init(&env.bell) != APR_SUCCESS) {
         fail("no bell");
     }
@@ -549,6 +550,7 @@ int main(void)
     unread_body();
     files();
     is_int(env.running, 0, "nothing is left running");
+    is_int(env.budget.held, 0, "nor any memory held");
     is_int(stats.streams, 0, "nor any stream");
     return done_testing();
 }

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The memory that all clients of one child share: what has been written for them and is not
+ * acknowledged, and what they may send beyond the windows that each has from the start.
+ *
+ * Fair without a list of holders: nobody who holds a quarter of what is free, or more, gets any
+ * more of it. So one alone gets a fifth of it all, a hundred get nearly all of it in equal parts,
+ * and something is left for the next one in any case.
+ *
+ * Any thread, without a lock. One per child, as long as that lives.
+ */
+#ifndef H3_BUDGET_H
+#define H3_BUDGET_H
+
+#include <stddef.h>
+
+/* Bytes. `held` never exceeds `max`. */
+typedef struct h3_budget {
+    size_t max;
+    size_t held; /* atomic */
+} h3_budget;
+
+void h3_budget_init(h3_budget *b, size_t max);
+
+/* So much one holder may hold as things stand. */
+size_t h3_budget_share(const h3_budget *b);
+
+/* Takes `len` bytes: 1; or, where they are not there, nothing: 0. */
+int h3_budget_take(h3_budget *b, size_t len);
+
+void h3_budget_give(h3_budget *b, size_t len);
+
+#endif /* H3_BUDGET_H */
