@@ -10,9 +10,14 @@ void h3_budget_init(h3_budget *b, size_t max)
     b->held = 0;
 }
 
+size_t h3_budget_held(const h3_budget *b)
+{
+    return __atomic_load_n(&b->held, __ATOMIC_RELAXED);
+}
+
 size_t h3_budget_share(const h3_budget *b)
 {
-    return (b->max - __atomic_load_n(&b->held, __ATOMIC_RELAXED)) / PART;
+    return (b->max - h3_budget_held(b)) / PART;
 }
 
 int h3_budget_take(h3_budget *b, size_t len)

@@ -22,6 +22,9 @@ typedef struct h3_budget {
 
 void h3_budget_init(h3_budget *b, size_t max);
 
+/* What all of them hold. */
+size_t h3_budget_held(const h3_budget *b);
+
 /* So much one holder may hold as things stand. */
 size_t h3_budget_share(const h3_budget *b);
 

@@ -14,6 +14,7 @@ typedef struct h3_stats {
     /* gauges */
     int64_t streams;  /* request streams that exist */
     int64_t requests; /* requests handed to httpd and not finished */
+    int64_t memory;   /* bytes of the child's budget that are taken; as of the last tick */
     /* totals */
     uint64_t requests_total; /* requests ever handed to httpd */
     uint64_t streams_reset;  /* request streams reset, by either side */

@@ -313,6 +313,7 @@ static const counter counters[] = {
     GAUGE(quic.half_open, "HalfOpen", "of these in the handshake"),
     GAUGE(h3.streams, "Streams", "request streams"),
     GAUGE(h3.requests, "Requests", "requests in flight"),
+    GAUGE(h3.memory, "Memory", "bytes held for clients"),
     TOTAL(quic.accepted, "Accepted", "connections begun"),
     TOTAL(quic.handshakes, "Handshakes", "handshakes completed"),
     TOTAL(quic.resumed, "Resumed", "of these resumed"),

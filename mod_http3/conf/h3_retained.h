@@ -25,7 +25,7 @@ typedef struct h3_retained_stats {
  * another mod_http3.so may be loaded at a restart, and finds what this one has left. It takes over
  * what has its own layout; the rest this one gives back (h3_retained_release_unclaimed).
  */
-#define H3_RETAINED_LAYOUT "mod_http3 layout 5"
+#define H3_RETAINED_LAYOUT "mod_http3 layout 6"
 typedef struct h3_retained {
     char layout[32]; /* stays the first member */
     quic_group group;

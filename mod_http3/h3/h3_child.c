@@ -317,6 +317,8 @@ static void tick(h3_child *ch)
     if (ch->now >= ch->next_second) {
         ch->next_second = ch->now + NSEC_PER_SEC;
         quic_endpoint_tick(ch->quic);
+        H3_STATS_ADD(ch->streams.stats, memory,
+                     (int64_t)h3_budget_held(&ch->streams.budget) - ch->streams.stats->memory);
         look_for_sockets(ch);
         quic_route_reap(&ch->retained->group);
     }
@@ -391,6 +393,7 @@ static void reset_gauges(h3_retained_stats *st)
     QUIC_STATS_ADD(&st->quic, half_open, -st->quic.half_open);
     H3_STATS_ADD(&st->h3, streams, -st->h3.streams);
     H3_STATS_ADD(&st->h3, requests, -st->h3.requests);
+    H3_STATS_ADD(&st->h3, memory, -st->h3.memory);
 }
 
 /* ---- the end ---- */

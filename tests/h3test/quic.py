@@ -207,6 +207,11 @@ class Quic(QuicConnection):
         """Acts as if the server had let us open so many request streams, from the first one on."""
         self._remote_max_streams_bidi = number
 
+    def window(self, stream_id):
+        """How many bytes the server lets us send on it beyond those that it has acknowledged."""
+        stream = self._streams[stream_id]
+        return stream.max_stream_data_remote - stream.sender._buffer_start
+
     def unsent(self, stream_id):
         """The bytes of a stream that have not been sent, or not been acknowledged."""
         stream = self._streams.get(stream_id)

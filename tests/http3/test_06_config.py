@@ -17,6 +17,8 @@ DIRECTIVES = {
     "H3WindowSize": (["65536", "262144"], ["0", "-1", "many", "99999999999999999999"]),
     "H3ConnWindowSize": (["65536", "1048576"], ["0", "-1", "many", "99999999999999999999"]),
     "H3StreamMaxMemSize": (["65536", "262144"], ["0", "-1", "many", "99999999999999999999"]),
+    "H3ConnMaxMemSize": (["65536", "1048576"], ["0", "-1", "many", "99999999999999999999"]),
+    "H3MaxMemSize": (["1048576", "68719476736"], ["0", "-1", "many", "68719476737"]),
     "H3MinWorkers": (["1", "10"], ["0", "-1", "many"]),
     "H3MaxWorkers": (["1", "10"], ["0", "-1", "many"]),
     "H3MaxWorkerIdleSeconds": (["1", "600"], ["-1", "long"]),
@@ -32,7 +34,7 @@ DIRECTIVES = {
 }
 SERVER_ONLY = ["H3Listen 28443", "H3MinWorkers 1", "H3MaxWorkers 2", "H3MaxWorkerIdleSeconds 5",
                "H3HandshakeTimeout 5", "H3GracefulTimeout 5", "H3MaxConnections 100",
-               "H3SocketBufferSize 262144", "H3QlogDir run"]
+               "H3SocketBufferSize 262144", "H3QlogDir run", "H3MaxMemSize 100000000"]
 
 
 def place(httpd, text):
