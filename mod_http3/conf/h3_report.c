@@ -15,6 +15,7 @@
 #include "conf/h3_listen.h"
 #include "conf/h3_retained.h"
 #include "conf/h3_ssl_config.h"
+#include "conf/h3_sysctl.h"
 #include "quic/quic_route.h"
 
 APLOG_USE_MODULE(http3);
@@ -41,7 +42,6 @@ static void dump_certificates(apr_file_t *out, server_rec *s, apr_pool_t *p);
 static void dump_value(void *baton, const char *name, const char *value);
 static void dump_warnings(apr_file_t *out, server_rec *main_server, apr_pool_t *p);
 static const char *udp_ports(apr_pool_t *p);
-static long sysctl_value(const char *name, apr_pool_t *p);
 static apr_int64_t sum_of(const counter *c, const h3_retained *retained);
 
 /* ---- the start ---- */
@@ -233,11 +233,11 @@ static void dump_warnings(apr_file_t *out, server_rec *main_server, apr_pool_t *
     static const char *const limits[] = { "rmem_max", "wmem_max" };
 
     for (i = 0; i < 2; ++i) {
-        long max = sysctl_value(limits[i], p);
+        const char *max = h3_sysctl_get(apr_pstrcat(p, "net/core/", limits[i], NULL), p);
 
-        if (max >= 0 && max < wanted) {
+        if (max && strtol(max, NULL, 10) < wanted) {
             apr_file_printf(out,
-                            "  warning: H3SocketBufferSize %d is above net.core.%s (%ld), which "
+                            "  warning: H3SocketBufferSize %d is above net.core.%s (%s), which "
                             "only a server started with CAP_NET_ADMIN may pass\n",
                             wanted, limits[i], max);
         }
@@ -279,23 +279,6 @@ static const char *udp_ports(apr_pool_t *p)
         }
     }
     return list;
-}
-
-static long sysctl_value(const char *name, apr_pool_t *p)
-{
-    char line[32];
-    long value = -1;
-    apr_file_t *f;
-
-    if (apr_file_open(&f, apr_pstrcat(p, "/proc/sys/net/core/", name, NULL),
-                      APR_FOPEN_READ | APR_FOPEN_BUFFERED, APR_FPROT_OS_DEFAULT, p)
-        == APR_SUCCESS) {
-        if (apr_file_gets(line, sizeof(line), f) == APR_SUCCESS) {
-            value = strtol(line, NULL, 10);
-        }
-        apr_file_close(f);
-    }
-    return value;
 }
 
 /* ---- server-status ---- */
