@@ -84,7 +84,8 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
 {
     (void)plog;
     h3_ssl_plan_complete(s, pconf);
-    if (h3_config_complete(s) != APR_SUCCESS || h3_hosts_check(s, pconf, ptemp) != APR_SUCCESS) {
+    if (h3_config_complete(s, ptemp) != APR_SUCCESS
+        || h3_hosts_check(s, pconf, ptemp) != APR_SUCCESS) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     return OK;

@@ -10,6 +10,7 @@
 #include <apr_strings.h>
 #include "http_core.h"
 #include "http_log.h"
+#include "conf/h3_sysctl.h"
 
 APLOG_USE_MODULE(http3);
 
@@ -19,9 +20,10 @@ APLOG_USE_MODULE(http3);
 #define SECONDS(n) ((apr_int64_t)(n)*APR_USEC_PER_SEC)
 
 #define UNSET (-1)
+#define CC_AUTO (QUIC_CC_RENO + 1)
 #define WORKERS_MAX 4095 /* a worker's index has 12 bits in conn_rec.id */
 
-typedef enum { KIND_INT, KIND_INT64, KIND_TIME } row_kind;
+typedef enum { KIND_INT, KIND_INT64, KIND_TIME, KIND_CC } row_kind;
 
 typedef struct {
     const char *name;
@@ -51,6 +53,7 @@ static const config_row rows[] = {
     ROW("H3HandshakeTimeout", KIND_TIME, handshake_timeout, APR_USEC_PER_SEC / 10, SECONDS(300),
         SECONDS(10), 1),
     ROW("H3GracefulTimeout", KIND_TIME, graceful_timeout, 0, SECONDS(86400), SECONDS(30), 1),
+    ROW("H3CongestionControl", KIND_CC, congestion, QUIC_CC_BBR, CC_AUTO, CC_AUTO, 0),
     ROW("H3MaxConnections", KIND_INT, max_connections, 1, 1000000, 10000, 1),
     ROW("H3SocketBufferSize", KIND_INT, socket_buffer_size, 16 * KIB, 512 * MIB, 4 * MIB, 1),
 };
@@ -59,6 +62,7 @@ static const config_row rows[] = {
 static apr_int64_t row_get(const config_row *row, const h3_config *cfg);
 static void row_set(const config_row *row, h3_config *cfg, apr_int64_t value);
 static const char *row_text(const config_row *row, apr_int64_t value, apr_pool_t *p);
+static const char *cc_text(const h3_config *cfg, apr_pool_t *p);
 static const config_row *row_of(cmd_parms *cmd, const char **err);
 
 h3_config *h3_config_get(const server_rec *s)
@@ -89,14 +93,16 @@ h3_config *h3_config_merge(apr_pool_t *p, const h3_config *base, const h3_config
             row_set(&rows[i], cfg, row_get(&rows[i], base));
         }
     }
+    cfg->cc_at = add->cc_at ? add->cc_at : base->cc_at;
     cfg->qlog_dir = add->qlog_dir ? add->qlog_dir : base->qlog_dir;
     cfg->listens = base->listens;
     return cfg;
 }
 
-apr_status_t h3_config_complete(server_rec *main_server)
+apr_status_t h3_config_complete(server_rec *main_server, apr_pool_t *ptemp)
 {
     const h3_config *main_cfg = h3_config_get(main_server);
+    quic_cc tcp = quic_cc_like_tcp(h3_sysctl_get("net/ipv4/tcp_congestion_control", ptemp));
     server_rec *s;
     size_t i;
 
@@ -109,6 +115,7 @@ apr_status_t h3_config_complete(server_rec *main_server)
                 row_set(&rows[i], cfg, rows[i].dflt);
             }
         }
+        cfg->cc = cfg->congestion == CC_AUTO ? tcp : (quic_cc)cfg->congestion;
     }
     if (main_cfg->min_workers && main_cfg->max_workers
         && main_cfg->min_workers > main_cfg->max_workers) {
@@ -130,25 +137,31 @@ void h3_config_each(const server_rec *s, const server_rec *other, apr_pool_t *p,
         apr_int64_t value = row_get(&rows[i], cfg);
 
         if (!other || value != row_get(&rows[i], h3_config_get(other))) {
-            fn(baton, rows[i].name, row_text(&rows[i], value, p));
+            fn(baton, rows[i].name,
+               rows[i].kind == KIND_CC ? cc_text(cfg, p) : row_text(&rows[i], value, p));
         }
     }
 }
 
 /* ---- rows ---- */
 
+static int is_int(const config_row *row)
+{
+    return row->kind == KIND_INT || row->kind == KIND_CC;
+}
+
 static apr_int64_t row_get(const config_row *row, const h3_config *cfg)
 {
     const char *at = (const char *)cfg + row->offset;
 
-    return row->kind == KIND_INT ? *(const int *)at : *(const apr_int64_t *)at;
+    return is_int(row) ? *(const int *)at : *(const apr_int64_t *)at;
 }
 
 static void row_set(const config_row *row, h3_config *cfg, apr_int64_t value)
 {
     char *at = (char *)cfg + row->offset;
 
-    if (row->kind == KIND_INT) {
+    if (is_int(row)) {
         *(int *)at = (int)value;
     }
     else {
@@ -168,6 +181,13 @@ static const char *row_text(const config_row *row, apr_int64_t value, apr_pool_t
         return apr_psprintf(p, "%" APR_INT64_T_FMT "ms", value / 1000);
     }
     return apr_psprintf(p, "%" APR_INT64_T_FMT "s", value / APR_USEC_PER_SEC);
+}
+
+static const char *cc_text(const h3_config *cfg, apr_pool_t *p)
+{
+    const char *name = quic_cc_name(cfg->cc);
+
+    return cfg->congestion == CC_AUTO ? apr_psprintf(p, "auto (%s)", name) : name;
 }
 
 /* ---- setters ---- */
@@ -227,6 +247,31 @@ const char *h3_config_set_time(cmd_parms *cmd, void *dir, const char *arg)
                             row_text(row, row->max, cmd->temp_pool), arg);
     }
     row_set(row, h3_config_get(cmd->server), value);
+    return NULL;
+}
+
+const char *h3_config_set_congestion(cmd_parms *cmd, void *dir, const char *arg)
+{
+    h3_config *cfg = h3_config_get(cmd->server);
+    const char *err;
+    const config_row *row = row_of(cmd, &err);
+    quic_cc cc;
+
+    (void)dir;
+    if (err) {
+        return err;
+    }
+    if (strcasecmp(arg, "auto") == 0) {
+        row_set(row, cfg, CC_AUTO);
+    }
+    else if (quic_cc_parse(&cc, arg) == 0) {
+        row_set(row, cfg, cc);
+    }
+    else {
+        return apr_psprintf(cmd->pool, "%s must be auto, bbr, cubic or reno, not '%s'", row->name,
+                            arg);
+    }
+    cfg->cc_at = cmd->directive;
     return NULL;
 }
 

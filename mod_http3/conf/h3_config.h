@@ -11,6 +11,7 @@
 
 #include "httpd.h"
 #include "http_config.h"
+#include "quic/quic_cc.h"
 #include "tls/quic_tls.h"
 
 extern module AP_MODULE_DECLARE_DATA http3_module;
@@ -29,6 +30,9 @@ typedef struct h3_config {
     apr_interval_time_t idle_timeout; /* H3IdleTimeout, microseconds as the next two */
     apr_interval_time_t handshake_timeout;
     apr_interval_time_t graceful_timeout;
+    int congestion;              /* H3CongestionControl */
+    quic_cc cc;                  /* the same with "auto" decided; from check_config on */
+    const ap_directive_t *cc_at; /* where it stands, NULL: nowhere */
     int max_connections;         /* H3MaxConnections, per child */
     int socket_buffer_size;      /* H3SocketBufferSize, bytes */
     const char *qlog_dir;        /* H3QlogDir, absolute, or NULL */
@@ -48,8 +52,11 @@ h3_config *h3_config_get(const server_rec *s);
 h3_config *h3_config_create(apr_pool_t *p, server_rec *s);
 h3_config *h3_config_merge(apr_pool_t *p, const h3_config *base, const h3_config *add);
 
-/* check_config: fills in defaults. H3MinWorkers above H3MaxWorkers is logged and an error. */
-apr_status_t h3_config_complete(server_rec *main_server);
+/*
+ * check_config: fills in defaults, and decides what "auto" is. H3MinWorkers above H3MaxWorkers is
+ * logged and an error.
+ */
+apr_status_t h3_config_complete(server_rec *main_server, apr_pool_t *ptemp);
 
 /*
  * Calls fn for each row of `s`: the directive's name, and its merged value as text, in `p`. With
@@ -61,6 +68,7 @@ void h3_config_each(const server_rec *s, const server_rec *other, apr_pool_t *p,
 /* The rows for the module's command table. */
 const char *h3_config_set_number(cmd_parms *cmd, void *dir, const char *arg);
 const char *h3_config_set_time(cmd_parms *cmd, void *dir, const char *arg);
+const char *h3_config_set_congestion(cmd_parms *cmd, void *dir, const char *arg);
 const char *h3_config_set_qlog_dir(cmd_parms *cmd, void *dir, const char *arg);
 
 #define H3_CONFIG_NUMBER(name, help) \
@@ -83,6 +91,8 @@ const char *h3_config_set_qlog_dir(cmd_parms *cmd, void *dir, const char *arg);
     H3_CONFIG_TIME("H3HandshakeTimeout", "time that a client has for its handshake"),              \
     H3_CONFIG_TIME("H3GracefulTimeout",                                                            \
                    "how long requests may run on after a graceful restart or stop"),               \
+    AP_INIT_TAKE1("H3CongestionControl", h3_config_set_congestion, NULL, RSRC_CONF,                \
+                  "auto (as TCP), bbr, cubic or reno"),                                            \
     H3_CONFIG_NUMBER("H3MaxConnections", "connections per child"),                                 \
     H3_CONFIG_NUMBER("H3SocketBufferSize", "receive and send buffer of each UDP socket, bytes"),   \
     AP_INIT_TAKE1("H3QlogDir", h3_config_set_qlog_dir, NULL, RSRC_CONF,                            \

@@ -12,6 +12,16 @@ typedef struct named_server {
     server_rec *server;
 } named_server;
 
+/* As much of a connection as httpd looks at to find the virtual hosts of an address. */
+typedef struct visit {
+    union {
+        conn_rec c;
+        char size[H3_VHOST_CONN_SIZE];
+    } to;
+    apr_sockaddr_t addr;
+} visit;
+
+static void arrive(visit *v, const quic_addr *local, apr_port_t tcp_port);
 static int is_server_named(void *baton, conn_rec *c, server_rec *s);
 static int is_one_of(const apr_array_header_t *names, const char *name, int wild);
 
@@ -45,22 +55,31 @@ void h3_vhost_set_sockaddr(apr_sockaddr_t *sa, apr_pool_t *pool, const quic_addr
 
 const quic_tls_host *h3_vhost_find(const quic_addr *local, apr_port_t tcp_port, const char *sni)
 {
-    union {
-        conn_rec c;
-        char size[H3_VHOST_CONN_SIZE];
-    } tmp;
     named_server named = { sni, NULL };
-    apr_sockaddr_t addr;
+    visit v;
 
-    memset(&tmp, 0, sizeof(tmp));
-    h3_vhost_set_sockaddr(&addr, NULL, local, tcp_port);
-    tmp.c.local_addr = &addr;
-    tmp.c.base_server = ap_server_conf;
-    ap_update_vhost_given_ip(&tmp.c);
-    if (!sni || !ap_vhost_iterate_given_conn(&tmp.c, is_server_named, &named)) {
-        named.server = tmp.c.base_server;
+    arrive(&v, local, tcp_port);
+    if (!sni || !ap_vhost_iterate_given_conn(&v.to.c, is_server_named, &named)) {
+        named.server = v.to.c.base_server;
     }
     return h3_config_get(named.server)->tls_host;
+}
+
+const server_rec *h3_vhost_default(const quic_addr *local, apr_port_t tcp_port)
+{
+    visit v;
+
+    arrive(&v, local, tcp_port);
+    return v.to.c.base_server;
+}
+
+static void arrive(visit *v, const quic_addr *local, apr_port_t tcp_port)
+{
+    memset(v, 0, sizeof(*v));
+    h3_vhost_set_sockaddr(&v->addr, NULL, local, tcp_port);
+    v->to.c.local_addr = &v->addr;
+    v->to.c.base_server = ap_server_conf;
+    ap_update_vhost_given_ip(&v->to.c);
 }
 
 /* In mod_ssl's order: the name, the aliases, those with wildcards. */

@@ -33,4 +33,10 @@ void h3_vhost_set_sockaddr(apr_sockaddr_t *sa, apr_pool_t *pool, const quic_addr
  */
 const quic_tls_host *h3_vhost_find(const quic_addr *local, apr_port_t tcp_port, const char *sni);
 
+/*
+ * The default virtual host of an address, its first one, with or without HTTP/3; the main server
+ * where there is none.
+ */
+const server_rec *h3_vhost_default(const quic_addr *local, apr_port_t tcp_port);
+
 #endif /* H3_VHOST_H */

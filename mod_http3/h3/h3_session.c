@@ -15,6 +15,7 @@
 /* A client that has just finished its handshake is about to ask: until then it hears of no end. */
 #define FIRST_REQUEST NGTCP2_SECONDS
 
+static quic_cc session_choose_cc(const quic_conn *conn);
 static const quic_tls_host *session_find_host(quic_conn *conn, const char *sni);
 static void *session_open(void *app_env, quic_conn *conn);
 static int bind_streams(h3_session *ss);
@@ -40,6 +41,12 @@ static void session_close(void *app);
 static void free_session(h3_session *ss);
 
 /* ---- begin ---- */
+
+/* The library takes it when the connection is made, before the client has named a virtual host. */
+static quic_cc session_choose_cc(const quic_conn *conn)
+{
+    return h3_config_get(h3_vhost_default(&conn->path.local, conn->path.listener->tcp_port))->cc;
+}
 
 static const quic_tls_host *session_find_host(quic_conn *conn, const char *sni)
 {
@@ -141,9 +148,10 @@ static void session_handshake_done(void *app)
         return;
     }
     quic_tls_get_info(ss->conn->ssl, &info, p);
-    QUIC_LOG(&ss->conn->log, APLOG_DEBUG, 0, "handshake complete: %s, SNI %s%s, virtual host %s",
+    QUIC_LOG(&ss->conn->log, APLOG_DEBUG, 0,
+             "handshake complete: %s, SNI %s%s, virtual host %s, congestion control %s",
              info.cipher, info.sni ? info.sni : "none", info.resumed ? ", resumed" : "",
-             ss->conf->server->server_hostname);
+             ss->conf->server->server_hostname, quic_cc_name(ss->conn->cc));
     apr_pool_destroy(p);
 }
 
@@ -458,6 +466,7 @@ static void free_session(h3_session *ss)
 }
 
 const quic_app_ops h3_session_ops = {
+    .choose_cc = session_choose_cc,
     .find_host = session_find_host,
     .open = session_open,
     .write_pkt = h3_send_packet,

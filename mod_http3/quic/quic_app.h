@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <ngtcp2/ngtcp2.h>
+#include "quic/quic_cc.h"
 #include "tls/quic_tls.h"
 
 typedef struct quic_conn quic_conn;
@@ -21,6 +22,11 @@ typedef struct quic_conn quic_conn;
  * ccerr, with which it is closed. Calls come from within ngtcp2 except where said.
  */
 typedef struct quic_app_ops {
+    /*
+     * With which congestion control? Of a connection that is about to begin: it has its addresses
+     * and no more. Not from within ngtcp2.
+     */
+    quic_cc (*choose_cc)(const quic_conn *conn);
     /*
      * Whose certificate? In the ClientHello; may call quic_conn_set_limits. NULL refuses the
      * client.

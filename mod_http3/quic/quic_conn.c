@@ -83,6 +83,7 @@ static void fill_settings(ngtcp2_settings *st, quic_conn *conn)
     ngtcp2_settings_default(st);
     st->initial_ts = conn->env->now;
     st->handshake_timeout = conn->env->handshake_timeout;
+    st->cc_algo = quic_cc_algo(conn->cc);
     /* Ethernet's 1500 bytes less IP and UDP; probes find out what the path carries (RFC 8899). */
     st->max_tx_udp_payload_size = probes[0];
     st->pmtud_probes = probes;
@@ -150,6 +151,7 @@ quic_conn *quic_conn_create(quic_env *env, quic_listener *listener, const quic_d
     quic_out_init(&conn->out, &env->out, conn, &conn->log);
     conn->timer.owner = conn;
     conn->born = env->now;
+    conn->cc = env->app->choose_cc(conn);
     ngtcp2_ccerr_default(&conn->ccerr);
     conn->client_dcid = hd->dcid;
     quic_cid_make(&scid, &env->group->secret, env->slot, env->epoch);

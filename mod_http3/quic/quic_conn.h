@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <ngtcp2/ngtcp2.h>
 #include "quic/quic_app.h"
+#include "quic/quic_cc.h"
 #include "quic/quic_cid.h"
 #include "quic/quic_closing.h"
 #include "quic/quic_datagram.h"
@@ -52,6 +53,7 @@ struct quic_conn {
     quic_log log;
     quic_qlog qlog;
     ngtcp2_ccerr ccerr; /* why it is to be closed */
+    quic_cc cc;         /* from its beginning to its end */
     quic_path path;     /* the last validated one */
     int is_validating;  /* another one, with this to fall back on */
     uint64_t born;

@@ -25,6 +25,8 @@ DIRECTIVES = {
     "H3IdleTimeout": (["1", "30", "500ms", "2min"], ["-1", "soon", "5years"]),
     "H3HandshakeTimeout": (["1", "10"], ["-1", "soon"]),
     "H3GracefulTimeout": (["1", "30"], ["-1", "soon"]),
+    "H3CongestionControl": (["auto", "bbr", "cubic", "reno", "BBR"],
+                            ["fast", "bbr2", "newreno", "0", "bbr cubic"]),
     "H3MaxConnections": (["4", "10000"], ["0", "-1", "many"]),
     "H3SocketBufferSize": (["262144", "4194304"], ["-1", "many", "99999999999999999999"]),
     "H3QlogDir": (["run"], ["/nowhere/at/all"]),

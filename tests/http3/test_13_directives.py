@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SSL* directives that are mod_ssl's and count for HTTP/3 too, SSL_* variables, and what an
-administrator is told."""
+"""The SSL* directives that are mod_ssl's and count for HTTP/3 too, SSL_* variables, congestion
+control, and what an administrator is told."""
 import base64
+import glob
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -10,8 +13,10 @@ import subprocess
 import pytest
 
 from h3test import content
+from h3test.load import load
 from h3test.tools import run
 from h3test.wait import until
+from h3test.wire import Plan, Wire
 
 # Answered alike over TCP, where TLS is 1.3 and the client shows no certificate.
 SAME = ["HTTPS", "SSL_PROTOCOL", "SSL_CIPHER_EXPORT", "SSL_COMPRESS_METHOD",
@@ -271,3 +276,134 @@ def test_the_manuals_example(fresh_httpd):
     with pytest.raises(Exception) as info:
         httpd.h3(sni="intern.example.org").close()
     assert info.value.code == 0x170
+
+
+# -- congestion control
+
+TCP_CONTROL = "/proc/sys/net/ipv4/tcp_congestion_control"
+
+
+def of_tcp():
+    """What `auto` is on this machine."""
+    with open(TCP_CONTROL) as file:
+        name = file.read().strip()
+    return name if name in ("cubic", "reno") else "bbr"
+
+
+def controls(httpd):
+    """(virtual host, algorithm) of each handshake so far."""
+    return re.findall(r"handshake complete: .* virtual host (\S+), congestion control (\w+)\n",
+                      httpd.log())
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("value", ["auto", "bbr", "cubic", "reno"])
+def test_congestion_control(fresh_httpd, tmp_path, value):
+    """Everything arrives with each of them, over a good network and a bad one."""
+    httpd = fresh_httpd()
+    httpd.add("H3CongestionControl " + value).vhost("h3.test").start()
+    out, large = str(tmp_path / "answer"), hashlib.sha256(content.LARGE).hexdigest()
+    for bad in Plan(), Plan(loss=0.02, late=0.02, lateness=0.004, delay=0.002):
+        with Wire(httpd.port, bad, bad) as wire:
+            report = load(httpd, "-n", 4, "--sha256", paths=["/large.bin"], connect=wire.address)
+            assert [r["sha256"] for r in report["responses"]] == [large] * 4
+            report = load(httpd, "--upload-size", 3 << 20, "--sha256", "--out", out,
+                          paths=["/cgi-bin/sha256.cgi"], connect=wire.address)
+            with open(out) as file:
+                assert file.read().split()[0] == report["upload_sha256"]
+    assert controls(httpd) == [("h3.test", of_tcp() if value == "auto" else value)] * 4
+
+
+def slow_starts(file):
+    """Of a qlog file: the packets lost, and (congestion window before, after) for each time that
+    loss has set a new threshold for slow start."""
+    lost, found, window, threshold = 0, [], None, None
+    with open(file) as records:
+        for record in map(json.loads, records.read().split("\x1e")[1:]):
+            lost += record.get("name") == "recovery:packet_lost"
+            if record.get("name") == "recovery:metrics_updated":
+                data = record["data"]
+                if data.get("ssthresh", threshold) != threshold:
+                    threshold = data["ssthresh"]
+                    found.append((window, threshold))
+                window = data["congestion_window"]
+    return lost, found
+
+
+@pytest.mark.parametrize("value, low, high", [("bbr", 1, 0), ("cubic", 0.65, 0.75),
+                                              ("reno", 0.45, 0.55)])
+def test_congestion_control_is_the_librarys(fresh_httpd, value, low, high):
+    """What a loss does to the window: NewReno halves it (RFC 9002 section 7.3.2), CUBIC leaves 0.7
+    of it (RFC 9438 section 4.6), and BBR has no threshold. A qlog file shows that, but no name."""
+    httpd = fresh_httpd()
+    folder = httpd.path("logs", "qlog")
+    os.mkdir(folder)
+    os.chmod(folder, 0o777)
+    httpd.add("H3QlogDir logs/qlog\nH3CongestionControl " + value).vhost("h3.test").start()
+    losses = Plan(delay=0.005, lose=range(60, 2000, 200))
+    with Wire(httpd.port, Plan(delay=0.005), losses) as wire:
+        assert load(httpd, "-n", 3, paths=["/large.bin"], connect=wire.address)["ok"] == 3
+    httpd.stop()        # the file is whole when its connection is gone
+    (file,) = glob.glob(folder + "/*")
+    lost, found = slow_starts(file)
+    # The first one ends the first slow start, in which one acknowledgement makes the window larger
+    # and tells of the loss.
+    ratios = sorted(after / before for before, after in found[1:])
+    assert lost >= 8 and (len(ratios) >= 5) == (value != "bbr"), (lost, found)
+    assert not found if value == "bbr" else low < ratios[len(ratios) // 2] < high, found
+
+
+def test_congestion_control_of_an_address(fresh_httpd):
+    """The first virtual host of the address decides, even without HTTP/3: the library takes the
+    algorithm before the client has named one."""
+    httpd = fresh_httpd()
+    second = httpd.new_port()
+    httpd.add("Listen %d\nH3CongestionControl cubic" % second)
+    httpd.vhost("h3.test")
+    httpd.vhost("other.h3.test")
+    httpd.vhost("h3.test", "H3CongestionControl reno", address="127.0.0.2", protocols="http/1.1")
+    httpd.vhost("named.h3.test", "H3CongestionControl reno", address="127.0.0.2")
+    httpd.vhost("h3.test", "H3CongestionControl bbr", port=second)
+    httpd.start()
+    asked = [("127.0.0.1", "h3.test", httpd.port, "cubic"),
+             ("127.0.0.1", "other.h3.test", httpd.port, "cubic"),
+             ("127.0.0.2", "named.h3.test", httpd.port, "reno"),
+             ("127.0.0.1", "h3.test", second, "bbr")]
+    for address, name, port, _ in asked:
+        assert httpd.fetch("3", "/small.txt", address=address, sni=name, port=port,
+                           authority="%s:%d" % (name, port)).body == content.SMALL
+    assert controls(httpd) == [(name, control) for _, name, _, control in asked]
+
+
+def test_congestion_control_at_a_restart(fresh_httpd):
+    httpd = fresh_httpd()
+    httpd.add("H3CongestionControl reno").vhost("h3.test").start()
+    httpd.fetch("3", "/small.txt")
+    httpd.conf.add("H3CongestionControl cubic")
+    httpd.write()
+    httpd.graceful()
+    httpd.fetch("3", "/small.txt")
+    assert [control for _, control in controls(httpd)] == ["reno", "cubic"]
+
+
+def test_report_of_congestion_control(fresh_httpd):
+    httpd = fresh_httpd(site=False)
+    httpd.vhost("h3.test").vhost("h3.test", "H3CongestionControl reno", address="127.0.0.2")
+    code, output = httpd.configtest("-D", "DUMP_HTTP3")
+    assert code == 0, output
+    assert re.findall(r"^( *)H3CongestionControl (.*)$", output, re.M) == [
+        ("    ", "reno"), ("  ", "auto (%s)" % of_tcp())], output
+
+
+@pytest.mark.skipif(subprocess.run(["unshare", "-n", "true"], capture_output=True,
+                                   check=False).returncode != 0, reason="no network namespace")
+def test_congestion_control_as_tcp(fresh_httpd):
+    """In a network namespace, which may have Reno whatever the machine has."""
+    script = "echo reno >%s && exec \"$@\"" % TCP_CONTROL
+    httpd = fresh_httpd(site=False)
+    httpd.vhost("h3.test", "H3CongestionControl auto").write()
+    done = subprocess.run(["unshare", "-n", "sh", "-c", script, "sh",
+                           *httpd.process.command_line("-t", "-D", "DUMP_HTTP3")],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "H3CongestionControl auto (reno)\n" in done.stdout
