@@ -11,6 +11,7 @@
 #include "conf/h3_listen.h"
 #include "conf/h3_ssl_config.h"
 #include "conf/h3_ssl_plan.h"
+#include "conf/h3_vhost.h"
 
 APLOG_USE_MODULE(http3);
 
@@ -19,6 +20,10 @@ static const char *first_reason(server_rec *s, apr_pool_t *pconf);
 static apr_status_t check_certificates(server_rec *s, apr_pool_t *pconf, apr_pool_t *ptemp);
 static const char *place_of(const char *fault, const h3_ssl_config *ssl, apr_pool_t *p);
 static void warn_of_denials(server_rec *main_server, apr_pool_t *p);
+static void warn_of_congestion(server_rec *main_server, apr_pool_t *p);
+static const server_rec *first_with_other_cc(server_rec *s);
+static const server_rec *first_at(const h3_listen_plan *planned, const server_addr_rec *sar,
+                                  server_rec *s);
 static void load_one(server_rec *s, h3_retained *retained, apr_pool_t *pconf);
 static void load_ticket_keys(server_rec *main_server, h3_retained *retained, apr_pool_t *p);
 
@@ -57,6 +62,7 @@ apr_status_t h3_hosts_check(server_rec *main_server, apr_pool_t *pconf, apr_pool
     }
     if (rv == APR_SUCCESS) {
         warn_of_denials(main_server, ptemp);
+        warn_of_congestion(main_server, ptemp);
     }
     return rv;
 }
@@ -214,6 +220,67 @@ static void warn_of_denials(server_rec *main_server, apr_pool_t *p)
                                     "denies access there",
                      setting->directive, setting->value, setting->file, setting->line);
     }
+}
+
+static void warn_of_congestion(server_rec *main_server, apr_pool_t *p)
+{
+    const char *fault;
+    server_rec *s;
+
+    for (s = main_server; s; s = s->next) {
+        if ((fault = h3_hosts_cc_fault(s, p))) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, APLOGNO(20118) "%s", fault);
+        }
+    }
+}
+
+const char *h3_hosts_cc_fault(server_rec *s, apr_pool_t *p)
+{
+    const h3_config *cfg = h3_config_get(s);
+    const server_rec *first = cfg->off_reason || !cfg->cc_at ? NULL : first_with_other_cc(s);
+
+    return first ? apr_psprintf(p,
+                                "%s %s (%s:%d) is not used for %s: the first virtual host of its "
+                                "address, %s, decides, and has %s",
+                                cfg->cc_at->directive, cfg->cc_at->args, cfg->cc_at->filename,
+                                cfg->cc_at->line_num, h3_hosts_name(s, p), h3_hosts_name(first, p),
+                                quic_cc_name(h3_config_get(first)->cc))
+                 : NULL;
+}
+
+static const server_rec *first_with_other_cc(server_rec *s)
+{
+    const apr_array_header_t *planned = h3_listen_planned();
+    const server_addr_rec *sar;
+    const server_rec *first;
+    int i;
+
+    for (i = 0; i < planned->nelts; ++i) {
+        for (sar = s->addrs; sar; sar = sar->next) {
+            first = first_at(APR_ARRAY_IDX(planned, i, const h3_listen_plan *), sar, s);
+            if (first && h3_config_get(first)->cc != h3_config_get(s)->cc) {
+                return first;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Who is first where a client of this socket calls `s` by this address. NULL: no client does. */
+static const server_rec *first_at(const h3_listen_plan *planned, const server_addr_rec *sar,
+                                  server_rec *s)
+{
+    quic_addr local = quic_addr_of(sar->host_addr);
+
+    if ((sar->host_port != 0 && sar->host_port != planned->tcp_port)
+        || !h3_listen_covers(&planned->addr, sar->host_addr)) {
+        return NULL;
+    }
+    if (quic_addr_is_any(&local)) {
+        local = planned->addr;
+    }
+    return h3_vhost_has(&local, planned->tcp_port, s) ? h3_vhost_default(&local, planned->tcp_port)
+                                                      : NULL;
 }
 
 /* ---- post_config ---- */

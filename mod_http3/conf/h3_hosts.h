@@ -36,6 +36,12 @@ int h3_hosts_any(const server_rec *main_server);
  */
 apr_array_header_t *h3_hosts_denied(const server_rec *main_server, apr_pool_t *p);
 
+/*
+ * That the H3CongestionControl of `s` is not what connections to it have, and why: a sentence with
+ * its place, in `p`. NULL: it is, or it was not given.
+ */
+const char *h3_hosts_cc_fault(server_rec *s, apr_pool_t *p);
+
 /* "www.example.org:443", for messages. */
 const char *h3_hosts_name(const server_rec *s, apr_pool_t *p);
 

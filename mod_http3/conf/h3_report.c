@@ -179,6 +179,7 @@ static void dump_host(apr_file_t *out, server_rec *s, server_rec *main_server, a
 {
     const h3_config *cfg = h3_config_get(s);
     dump_baton baton = { out, "    " };
+    const char *fault;
 
     apr_file_printf(out, "  %s", h3_hosts_name(s, p));
     if (s->defn_name) {
@@ -191,6 +192,9 @@ static void dump_host(apr_file_t *out, server_rec *s, server_rec *main_server, a
     apr_file_printf(out, ": on\n");
     dump_certificates(out, s, p);
     h3_config_each(s, main_server, p, dump_value, &baton);
+    if ((fault = h3_hosts_cc_fault(s, p))) {
+        apr_file_printf(out, "    warning: %s\n", fault);
+    }
 }
 
 static void dump_certificates(apr_file_t *out, server_rec *s, apr_pool_t *p)

@@ -22,6 +22,7 @@ typedef struct visit {
 } visit;
 
 static void arrive(visit *v, const quic_addr *local, apr_port_t tcp_port);
+static int is_server(void *baton, conn_rec *c, server_rec *s);
 static int is_server_named(void *baton, conn_rec *c, server_rec *s);
 static int is_one_of(const apr_array_header_t *names, const char *name, int wild);
 
@@ -73,6 +74,14 @@ const server_rec *h3_vhost_default(const quic_addr *local, apr_port_t tcp_port)
     return v.to.c.base_server;
 }
 
+int h3_vhost_has(const quic_addr *local, apr_port_t tcp_port, server_rec *s)
+{
+    visit v;
+
+    arrive(&v, local, tcp_port);
+    return v.to.c.base_server == s || ap_vhost_iterate_given_conn(&v.to.c, is_server, s);
+}
+
 static void arrive(visit *v, const quic_addr *local, apr_port_t tcp_port)
 {
     memset(v, 0, sizeof(*v));
@@ -80,6 +89,12 @@ static void arrive(visit *v, const quic_addr *local, apr_port_t tcp_port)
     v->to.c.local_addr = &v->addr;
     v->to.c.base_server = ap_server_conf;
     ap_update_vhost_given_ip(&v->to.c);
+}
+
+static int is_server(void *baton, conn_rec *c, server_rec *s)
+{
+    (void)c;
+    return s == baton;
 }
 
 /* In mod_ssl's order: the name, the aliases, those with wildcards. */

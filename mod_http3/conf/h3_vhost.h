@@ -39,4 +39,7 @@ const quic_tls_host *h3_vhost_find(const quic_addr *local, apr_port_t tcp_port, 
  */
 const server_rec *h3_vhost_default(const quic_addr *local, apr_port_t tcp_port);
 
+/* Is `s` the default virtual host of this address, or one that a client may name there? */
+int h3_vhost_has(const quic_addr *local, apr_port_t tcp_port, server_rec *s);
+
 #endif /* H3_VHOST_H */

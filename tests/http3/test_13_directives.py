@@ -407,3 +407,66 @@ def test_congestion_control_as_tcp(fresh_httpd):
                           capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "H3CongestionControl auto (reno)\n" in done.stdout
+
+
+SHARED = [
+    # What the first virtual host of an address has, the second one, and whether that is warned of.
+    ("bbr", "cubic", True), ("bbr", "bbr", False), ("bbr", None, False), (None, None, False),
+    ("auto", "auto", False), ("auto", of_tcp(), False), (None, of_tcp(), False),
+    ("reno" if of_tcp() == "bbr" else "bbr", "auto", True),
+    (None, "reno" if of_tcp() == "bbr" else "bbr", True)]
+
+
+def with_control(value):
+    return "H3CongestionControl %s" % value if value else ""
+
+
+@pytest.mark.parametrize("first, second, warned", SHARED)
+def test_congestion_control_that_is_not_used(fresh_httpd, first, second, warned):
+    """A name-based virtual host is told that the first one of its address decides."""
+    httpd = fresh_httpd()
+    httpd.vhost("h3.test", with_control(first))
+    httpd.vhost("other.h3.test", with_control(second))
+    code, output = httpd.configtest("-D", "DUMP_HTTP3")
+    found = re.findall(r"(http3:warn\].* AH20118|    warning): H3CongestionControl (\w+) "
+                       r"\(%s:(\d+)\) is not used for (\S+): .*, (\S+), decides, and has (\w+)\n"
+                       % re.escape(httpd.conf_file), output)
+    assert code == 0 and len(found) == 2 * warned, output
+    with open(httpd.conf_file) as conf:
+        lines = [n for n, line in enumerate(conf, 1) if "H3CongestionControl" in line]
+    used = of_tcp() if first in (None, "auto") else first
+    for _, *said in found:
+        assert said == [second, str(lines[-1]), "other.h3.test:%d" % httpd.port,
+                        "h3.test:%d" % httpd.port, used]
+    httpd.start()
+    assert httpd.fetch("3", "/small.txt", sni="other.h3.test",
+                       authority="other.h3.test:%d" % httpd.port).status == 200
+    assert controls(httpd) == [("other.h3.test", used)]
+
+
+def test_congestion_control_where_addresses_differ(fresh_httpd):
+    """What is alone on its address, on any of its sockets, is nobody's second."""
+    httpd = fresh_httpd(site=False)
+    second, third = httpd.new_port(), httpd.new_port()
+    httpd.add("Listen %d\nListen 127.0.0.3:%d\nH3CongestionControl cubic" % (second, third))
+    httpd.vhost("h3.test", "H3CongestionControl bbr")
+    httpd.vhost("h3.test", "H3CongestionControl reno", address="127.0.0.2")
+    httpd.vhost("h3.test", "H3CongestionControl reno", port=second)
+    httpd.vhost("h3.test", port=third)
+    httpd.vhost("other.h3.test", "H3CongestionControl reno", port=third, address="127.0.0.3")
+    httpd.vhost("off.h3.test", "H3CongestionControl cubic", protocols="http/1.1")
+    code, output = httpd.configtest()
+    assert code == 0 and "http3:warn" not in output, output
+
+
+def test_congestion_control_from_the_main_server(fresh_httpd):
+    """Everybody but the first has inherited what is not used."""
+    httpd = fresh_httpd(site=False)
+    httpd.add("H3CongestionControl reno").vhost("h3.test", "H3CongestionControl cubic")
+    for name in ("second.h3.test", "third.h3.test"):
+        httpd.vhost(name)
+    code, output = httpd.configtest()
+    assert code == 0
+    assert sorted(re.findall(r"AH20118: H3CongestionControl reno \(.*:(\d+)\) is not used for "
+                             r"([a-z]+)", output)) == [
+        (str(httpd.line_of("H3CongestionControl reno")), name) for name in ("second", "third")]
