@@ -229,7 +229,7 @@ static void warn_of_congestion(server_rec *main_server, apr_pool_t *p)
 
     for (s = main_server; s; s = s->next) {
         if ((fault = h3_hosts_cc_fault(s, p))) {
-            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, APLOGNO(20118) "%s", fault);
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, APLOGNO(20120) "%s", fault);
         }
     }
 }

@@ -428,7 +428,7 @@ def test_congestion_control_that_is_not_used(fresh_httpd, first, second, warned)
     httpd.vhost("h3.test", with_control(first))
     httpd.vhost("other.h3.test", with_control(second))
     code, output = httpd.configtest("-D", "DUMP_HTTP3")
-    found = re.findall(r"(http3:warn\].* AH20118|    warning): H3CongestionControl (\w+) "
+    found = re.findall(r"(http3:warn\].* AH20120|    warning): H3CongestionControl (\w+) "
                        r"\(%s:(\d+)\) is not used for (\S+): .*, (\S+), decides, and has (\w+)\n"
                        % re.escape(httpd.conf_file), output)
     assert code == 0 and len(found) == 2 * warned, output
@@ -467,6 +467,6 @@ def test_congestion_control_from_the_main_server(fresh_httpd):
         httpd.vhost(name)
     code, output = httpd.configtest()
     assert code == 0
-    assert sorted(re.findall(r"AH20118: H3CongestionControl reno \(.*:(\d+)\) is not used for "
+    assert sorted(re.findall(r"AH20120: H3CongestionControl reno \(.*:(\d+)\) is not used for "
                              r"([a-z]+)", output)) == [
         (str(httpd.line_of("H3CongestionControl reno")), name) for name in ("second", "third")]
