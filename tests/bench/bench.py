@@ -167,17 +167,9 @@ class Server:
         self.modules = os.environ.get("HTTPD_MODULES", "/usr/lib/apache2/modules")
         self.with_h3 = "h3" in o.protocols
         self.proc = None
-        self.make_certificate()
+        self.ca = make_certificate(work)
         self.make_files()
         self.write_config()
-
-    def make_certificate(self):
-        self.ca = os.path.join(self.work, "cert.pem")
-        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                   "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
-                   os.path.join(self.work, "key.pem"), "-out", self.ca, "-days", "2",
-                   "-subj", "/CN=" + HOST, "-addext", "subjectAltName=DNS:" + HOST]
-        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
     def make_files(self):
         self.docroot = os.path.join(self.work, "htdocs")
@@ -208,22 +200,14 @@ class Server:
 
     def write_config(self):
         o = self.o
-        # Debian's httpd has some of them built in, and no file for those.
-        names = ["mpm_event", "unixd", "log_config", "authz_core", "alias", "dir", "env", "mime",
-                 "setenvif", "socache_shmcb", "ssl", "http2"]
-        load = []
-        for name in names:
-            path = os.path.join(self.modules, "mod_%s.so" % name)
-            if os.path.exists(path):
-                load.append("LoadModule %s_module %s" % (name, path))
-        if self.with_h3:
-            load += ["LoadModule http3_module " + module("HTTP3_MODULE"),
-                     "LoadModule altsvc_module " + module("ALTSVC_MODULE")]
+        load = load_lines(self.modules, ["mpm_event", "unixd", "log_config", "authz_core", "alias",
+                                         "dir", "env", "mime", "setenvif", "socache_shmcb", "ssl",
+                                         "http2"], self.with_h3)
         if "uploads" in o.parts:
-            load.append("LoadModule sink_module %s" % self.make_sink())
-            load.append("<Location /sink>\n    SetHandler sink\n</Location>")
+            load += "\nLoadModule sink_module %s" % self.make_sink()
+            load += "\n<Location /sink>\n    SetHandler sink\n</Location>"
         text = CONFIG.format(
-            host=HOST, root=self.work, docroot=self.docroot, port=o.port, load="\n".join(load),
+            host=HOST, root=self.work, docroot=self.docroot, port=o.port, load=load,
             user="User www-data\nGroup www-data" if os.geteuid() == 0 else "",
             children=o.children, threads=o.threads, workers=o.children * o.threads,
             http3="AltSvc auto" if self.with_h3 else "",
@@ -293,6 +277,30 @@ def proc_stat(pid):
     """The fields of /proc/PID/stat behind the name, so that [0] is the state."""
     with open("/proc/%s/stat" % pid) as f:
         return f.read().rpartition(") ")[2].split()
+
+
+def make_certificate(folder):
+    """cert.pem, which is its own root, and key.pem; the path of the first."""
+    cert = os.path.join(folder, "cert.pem")
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+               "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
+               os.path.join(folder, "key.pem"), "-out", cert, "-days", "2",
+               "-subj", "/CN=" + HOST, "-addext", "subjectAltName=DNS:" + HOST]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    return cert
+
+
+def load_lines(folder, names, with_h3):
+    """LoadModule lines. Debian's httpd has some modules built in, and no file for those."""
+    load = []
+    for name in names:
+        path = os.path.join(folder, "mod_%s.so" % name)
+        if os.path.exists(path):
+            load.append("LoadModule %s_module %s" % (name, path))
+    if with_h3:
+        load += ["LoadModule http3_module " + module("HTTP3_MODULE"),
+                 "LoadModule altsvc_module " + module("ALTSVC_MODULE")]
+    return "\n".join(load)
 
 
 def module(variable):
