@@ -2,7 +2,7 @@
 #include "border/h3_budget.h"
 
 /* One holder's part of what is free. */
-#define PART 4
+#define PART 8
 
 void h3_budget_init(h3_budget *b, size_t max)
 {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory that all clients of one child share: what has been written for them and is not
- * acknowledged, and what they may send beyond the windows that each has from the start.
+ * Memory that all clients of one child share. There are two of them: for what has been written and
+ * is not acknowledged, and for what clients may send beyond the windows that each has from the
+ * start. A client gives the first back as it acknowledges, the second only with its connection.
  *
- * Fair without a list of holders: nobody who holds a quarter of what is free, or more, gets any
- * more of it. So one alone gets a fifth of it all, a hundred get nearly all of it in equal parts,
+ * Fair without a list of holders: nobody who holds an eighth of what is free, or more, gets any
+ * more of it. So one alone gets a ninth of it all, a hundred get nearly all of it in equal parts,
  * and something is left for the next one in any case.
  *
- * Any thread, without a lock. One per child, as long as that lives.
+ * Any thread, without a lock. As long as the child lives.
  */
 #ifndef H3_BUDGET_H
 #define H3_BUDGET_H

@@ -66,6 +66,7 @@ typedef struct h3_child {
 static int stop_graceful, stop_now;
 static h3_child *the_child; /* one per process; set before the thread starts, then never freed */
 
+static void make_budgets(h3_child *ch);
 static apr_status_t make_quic(h3_child *ch, apr_pool_t *pconf);
 static const quic_tls_host *any_host(server_rec *s);
 static apr_status_t make_ended_fd(h3_child *ch);
@@ -77,6 +78,7 @@ static void *APR_THREAD_FUNC io_thread(apr_thread_t *thread, void *data);
 static void turn(h3_child *ch);
 static uint64_t time_to_wait(const h3_child *ch);
 static void tick(h3_child *ch);
+static void tell_memory(h3_stream_env *env);
 static void try_to_serve(h3_child *ch);
 static void look_for_sockets(h3_child *ch);
 static void check_stop(h3_child *ch);
@@ -131,8 +133,7 @@ apr_status_t h3_child_start(apr_pool_t *pchild, server_rec *s)
     /* As the MPMs read -X and -DONE_PROCESS. */
     ch->is_alone = ap_exists_config_define("DEBUG") || ap_exists_config_define("ONE_PROCESS");
     ch->streams.server = s;
-    h3_budget_init(&ch->streams.budget,
-                   ch->conf->max_mem ? (size_t)ch->conf->max_mem : h3_memory_share());
+    make_budgets(ch);
     ch->streams.max_waiting = (unsigned)ch->conf->max_connections;
     ch->ended_fd = -1;
     if ((rv = h3_bell_init(&ch->streams.bell)) != APR_SUCCESS) {
@@ -149,6 +150,15 @@ apr_status_t h3_child_start(apr_pool_t *pchild, server_rec *s)
     }
     apr_pool_pre_cleanup_register(pchild, ch, wait_for_end);
     return APR_SUCCESS;
+}
+
+/* A half each: what windows have grown is not given back soon, and responses must go on. */
+static void make_budgets(h3_child *ch)
+{
+    size_t max = ch->conf->max_mem ? (size_t)ch->conf->max_mem : h3_memory_share();
+
+    h3_budget_init(&ch->streams.budget, max / 2);
+    h3_budget_init(&ch->streams.windows_budget, max / 2);
 }
 
 static apr_status_t make_quic(h3_child *ch, apr_pool_t *pconf)
@@ -317,8 +327,7 @@ static void tick(h3_child *ch)
     if (ch->now >= ch->next_second) {
         ch->next_second = ch->now + NSEC_PER_SEC;
         quic_endpoint_tick(ch->quic);
-        H3_STATS_ADD(ch->streams.stats, memory,
-                     (int64_t)h3_budget_held(&ch->streams.budget) - ch->streams.stats->memory);
+        tell_memory(&ch->streams);
         look_for_sockets(ch);
         quic_route_reap(&ch->retained->group);
     }
@@ -328,6 +337,13 @@ static void tick(h3_child *ch)
     if (ch->state == CHILD_DRAINING) {
         drain(ch);
     }
+}
+
+static void tell_memory(h3_stream_env *env)
+{
+    size_t held = h3_budget_held(&env->budget) + h3_budget_held(&env->windows_budget);
+
+    H3_STATS_ADD(env->stats, memory, (int64_t)held - env->stats->memory);
 }
 
 /* ---- slot and sockets ---- */

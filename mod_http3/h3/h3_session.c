@@ -88,7 +88,7 @@ static void *session_open(void *app_env, quic_conn *conn)
     ss->idle_since = ss->state_since = h3_seam_now(ss);
     ss->env = app_env;
     ss->conf = h3_config_get(quic_tls_host_server(host));
-    h3_share_open(&ss->share, ss->conf, conn, &ss->env->budget);
+    h3_share_open(&ss->share, ss->conf, conn, &ss->env->windows_budget);
     h3_recv_callbacks(&cb);
     h3_send_callbacks(&cb);
     fill_settings(&st, ss->conf->server);

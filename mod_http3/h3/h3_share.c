@@ -27,13 +27,13 @@ void h3_share_limits(quic_limits *limits, const h3_config *conf)
     limits->conn_window = least((uint64_t)conf->conn_window_size, CONN_WINDOW_FIRST);
 }
 
-void h3_share_open(h3_share *sh, const h3_config *conf, quic_conn *conn, h3_budget *budget)
+void h3_share_open(h3_share *sh, const h3_config *conf, quic_conn *conn, h3_budget *windows_budget)
 {
     quic_limits limits;
 
     sh->conf = conf;
     sh->conn = conn;
-    sh->budget = budget;
+    sh->windows_budget = windows_budget;
     h3_share_limits(&limits, conf);
     h3_window_init(&sh->window, limits.conn_window, (uint64_t)conf->conn_window_size,
                    quic_conn_now(conn));
@@ -41,8 +41,8 @@ void h3_share_open(h3_share *sh, const h3_config *conf, quic_conn *conn, h3_budg
 
 void h3_share_close(h3_share *sh)
 {
-    if (sh->budget) {
-        h3_budget_give(sh->budget, sh->window_held);
+    if (sh->windows_budget) {
+        h3_budget_give(sh->windows_budget, sh->window_held);
     }
 }
 
@@ -162,7 +162,8 @@ static void grow_conn(h3_share *sh, uint64_t by)
 {
     size_t cost = quic_limits_mem_of_window(by);
 
-    if (sh->window_held + cost <= h3_budget_share(sh->budget) && h3_budget_take(sh->budget, cost)) {
+    if (sh->window_held + cost <= h3_budget_share(sh->windows_budget)
+        && h3_budget_take(sh->windows_budget, cost)) {
         sh->window_held += cost;
         h3_window_grow(&sh->window, by);
         quic_conn_grow_window(sh->conn, by);

@@ -6,7 +6,7 @@
  * Outwards: a stream has a little from the start. What the connection's congestion window is worth
  * beyond that is divided among those that are being answered, within H3StreamMaxMemSize each and
  * H3ConnMaxMemSize together. Inwards: windows grow when handlers read as fast as their clients send
- * (h3_window), up to H3WindowSize and H3ConnWindowSize. All of it is taken from the child's budget.
+ * (h3_window), up to H3WindowSize and H3ConnWindowSize. The child has a budget for either.
  *
  * Part of a session, on the I/O thread.
  */
@@ -22,9 +22,9 @@
 typedef struct h3_share {
     const h3_config *conf;
     quic_conn *conn;
-    h3_budget *budget;
+    h3_budget *windows_budget;
     h3_window window;   /* what the client may send */
-    size_t window_held; /* taken from the budget for its growth */
+    size_t window_held; /* taken from windows_budget for its growth */
     unsigned senders;   /* streams that are being answered */
     size_t send_extra;  /* what all of them have of `extra` */
 } h3_share;
@@ -33,7 +33,7 @@ typedef struct h3_share {
 void h3_share_limits(quic_limits *limits, const h3_config *conf);
 
 /* The session begins, and ends. */
-void h3_share_open(h3_share *sh, const h3_config *conf, quic_conn *conn, h3_budget *budget);
+void h3_share_open(h3_share *sh, const h3_config *conf, quic_conn *conn, h3_budget *windows_budget);
 void h3_share_close(h3_share *sh);
 
 /* Response bytes that a stream may hold before anything is known of it. */

@@ -30,8 +30,9 @@ typedef struct h3_stream_env {
     server_rec *server; /* for logs */
     h3_workers *workers;
     h3_bell bell;
-    h3_budget budget;
-    struct h3_stream *fed; /* bodies have got bytes or their end in this turn */
+    h3_budget budget;         /* for responses */
+    h3_budget windows_budget; /* for the growth of receive windows */
+    struct h3_stream *fed;    /* bodies have got bytes or their end in this turn */
     h3_stats *stats;
     unsigned running;     /* streams in httpd's hands, orphans included */
     unsigned max_waiting; /* requests that no worker has taken yet */

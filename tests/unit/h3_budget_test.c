@@ -10,14 +10,14 @@ static h3_budget budget;
 static void alone(void)
 {
     h3_budget_init(&budget, MAX);
-    is_int(h3_budget_share(&budget), MAX / 4, "a quarter of what is free");
+    is_int(h3_budget_share(&budget), MAX / 8, "an eighth of what is free");
     ok(h3_budget_take(&budget, MAX), "all of it can be taken");
     ok(!h3_budget_take(&budget, 1), "no more than that");
     is_int(h3_budget_share(&budget), 0, "then there is no share");
-    h3_budget_give(&budget, 400);
+    h3_budget_give(&budget, 800);
     is_int(h3_budget_share(&budget), 100, "of what has come back, there is");
-    ok(!h3_budget_take(&budget, 401), "all or nothing");
-    ok(h3_budget_take(&budget, 400), "what is there");
+    ok(!h3_budget_take(&budget, 801), "all or nothing");
+    ok(h3_budget_take(&budget, 800), "what is there");
     is_int(budget.held, MAX, "held");
 }
 

@@ -379,7 +379,7 @@ static void new_limit(void)
 /* Two pipes of one child; what one holds the other cannot have. */
 static void small_budget(void)
 {
-    h3_budget shared = { 4 * LIMIT, 0 };
+    h3_budget shared = { 8 * LIMIT, 0 };
     h3_pipe a, b;
     pthread_t thread;
     void *done;
@@ -389,14 +389,14 @@ static void small_budget(void)
 
     h3_pipe_init(&a, &bell, &shared, 100 * LIMIT, STEP);
     h3_pipe_init(&b, &bell, &shared, 100 * LIMIT, STEP);
-    is_int(h3_pipe_w_room(&a), LIMIT, "a quarter of what is free");
-    ok(h3_pipe_io_reserve(&b, 4 * LIMIT), "the other one takes all");
+    is_int(h3_pipe_w_room(&a), LIMIT, "an eighth of what is free");
+    ok(h3_pipe_io_reserve(&b, 8 * LIMIT), "the other one takes all");
     ok(!h3_pipe_io_reserve(&a, 1), "so there is none for a file");
     is_int(h3_pipe_w_write(&a, &byte, 1, SHORT_TIME), APR_TIMEUP, "nor for bytes");
     pthread_create(&thread, NULL, write_all, &a);
     usleep(20000);
     is_int(written(&a), 0, "a worker waits");
-    h3_pipe_io_unreserve(&b, 4 * LIMIT);
+    h3_pipe_io_unreserve(&b, 8 * LIMIT);
     for (i = 0; i < 1000 && acked < 3 * LIMIT; i++) {
         usleep(1000);
         n = written(&a);
