@@ -176,7 +176,7 @@ def markdown(o, report):
                               "%s." % (o.runs, o.queue, ", in bursts of %g" % o.burst if o.burst
                                        else "")), "",
              "`!cubic`: h3 is slower than h2 with cubic, by more than %g %%. `> %g`: did not end "
-             "in time. `~`: the machine was too busy for the path to be exact." % (
+             "in time. `~`: the machine was too busy for an exact path." % (
                  o.margin, o.limit)]
     names = {"download": "download of %g MiB" % o.size, "upload": "upload of %g MiB" % o.size,
              "objects": "%d objects of %d KiB at once" % (emulated.OBJECTS,
