@@ -43,7 +43,7 @@ static const config_row rows[] = {
     ROW("H3WindowSize", KIND_INT64, window_size, 16 * KIB, GIB, 8 * MIB, 0),
     ROW("H3ConnWindowSize", KIND_INT64, conn_window_size, 16 * KIB, GIB, 16 * MIB, 0),
     ROW("H3StreamMaxMemSize", KIND_INT64, stream_max_mem, 16 * KIB, GIB, 8 * MIB, 0),
-    ROW("H3ConnMaxMemSize", KIND_INT64, conn_max_mem, 64 * KIB, 4 * GIB, 16 * MIB, 0),
+    ROW("H3ConnMaxMemSize", KIND_INT64, conn_max_mem, 64 * KIB, 4 * GIB, 32 * MIB, 0),
     ROW("H3MaxMemSize", KIND_INT64, max_mem, MIB, 64 * GIB, 0, 1),
     ROW("H3MinWorkers", KIND_INT, min_workers, 1, WORKERS_MAX, 0, 1),
     ROW("H3MaxWorkers", KIND_INT, max_workers, 1, WORKERS_MAX, 0, 1),

@@ -5,7 +5,7 @@
 #define WINDOW_FIRST (256 * 1024)
 #define CONN_WINDOW_FIRST (1024 * 1024)
 /* Of response bytes: an ordinary page, so that its worker is done with it at once. */
-#define SEND_FIRST (64 * 1024)
+#define SEND_FIRST (256 * 1024)
 #define SEND_LEAST 4096
 /* A limit that is so near to what it should be is left alone. */
 #define NEAR_PART 8

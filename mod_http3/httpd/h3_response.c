@@ -25,7 +25,7 @@ APLOG_USE_MODULE(http3);
 #define MAX_HEAD (1024 * 1024)
 #define READ_SIZE (16 * 1024)
 /* Files up to this are copied at once: a span costs a descriptor. */
-#define COPY_MAX (64 * 1024)
+#define COPY_MAX (256 * 1024)
 
 typedef enum {
     OUT_HEAD, /* no final head yet */
