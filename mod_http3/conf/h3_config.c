@@ -53,7 +53,7 @@ static const config_row rows[] = {
     ROW("H3HandshakeTimeout", KIND_TIME, handshake_timeout, APR_USEC_PER_SEC / 10, SECONDS(300),
         SECONDS(10), 1),
     ROW("H3GracefulTimeout", KIND_TIME, graceful_timeout, 0, SECONDS(86400), SECONDS(30), 1),
-    ROW("H3CongestionControl", KIND_CC, congestion, QUIC_CC_BBR, CC_AUTO, CC_AUTO, 0),
+    ROW("H3CongestionControl", KIND_CC, congestion, QUIC_CC_BBR, CC_AUTO, QUIC_CC_CUBIC, 0),
     ROW("H3MaxConnections", KIND_INT, max_connections, 1, 1000000, 10000, 1),
     ROW("H3SocketBufferSize", KIND_INT, socket_buffer_size, 16 * KIB, 512 * MIB, 4 * MIB, 1),
 };

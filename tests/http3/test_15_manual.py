@@ -76,7 +76,7 @@ def test_defaults_are_those_of_the_code(fresh_httpd):
     assert code == 0
     defaults = dict(re.findall(r"^  (H3\w+) (\w+)$", output, re.M))
     told = {name: found.group(1) for name, entry in H3.items()
-            for found in [re.search(r"\bdefault (\d\w*)", entry)] if found}
+            for found in [re.search(r"\bdefault (\d\w*|cubic)", entry)] if found}
     assert len(defaults) > 8 and told == defaults
 
 
