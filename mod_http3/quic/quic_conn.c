@@ -14,6 +14,15 @@
 #define PATH_CHECK (1 * NGTCP2_SECONDS)
 /* The same for a timer while the socket takes nothing. */
 #define BLOCKED_CHECK (5 * NGTCP2_MILLISECONDS)
+/* Of one connection, before it is another one's turn. */
+#define BATCHES 4
+
+typedef enum {
+    BATCH_NONE, /* there is nothing to send, or the socket takes nothing */
+    BATCH_SENT, /* and that was probably all */
+    BATCH_FULL, /* there may be more */
+    BATCH_FAILED
+} batch_result;
 
 static int on_recv_stream_data(ngtcp2_conn *nc, uint32_t flags, int64_t stream_id, uint64_t offset,
                                const uint8_t *data, size_t len, void *user, void *stream_user);
@@ -43,7 +52,8 @@ static void on_qlog(void *user, uint32_t flags, const void *data, size_t len);
 
 static ngtcp2_ssize write_pkt(ngtcp2_conn *nc, ngtcp2_path *path, ngtcp2_pkt_info *pi,
                               uint8_t *dest, size_t destlen, ngtcp2_tstamp ts, void *user);
-static void write_batch(quic_conn *conn);
+static void write_batches(quic_conn *conn);
+static batch_result write_batch(quic_conn *conn);
 static void update_timer(quic_conn *conn);
 static void fail(quic_conn *conn, int rv);
 static void set_state(quic_conn *conn, quic_conn_state state);
@@ -505,10 +515,34 @@ void quic_conn_write(quic_conn *conn)
         quic_out_wait(&conn->out, conn->path.listener);
         return;
     }
-    write_batch(conn);
+    write_batches(conn);
 }
 
-static void write_batch(quic_conn *conn)
+/*
+ * One batch, and where that was all, another one, which is empty as a rule (it is not after an
+ * acknowledgment of its own, or one of the handshake's). The library has to hear that there is no
+ * more, and before the pacer has it wait: else it takes the rate of what we have to say for that
+ * of the path, and BBR sends no faster from then on.
+ */
+static void write_batches(quic_conn *conn)
+{
+    batch_result more = BATCH_SENT;
+    int i;
+
+    for (i = 0; i < BATCHES && more == BATCH_SENT; i++) {
+        more = write_batch(conn);
+    }
+    if (more == BATCH_FAILED) {
+        return;
+    }
+    ngtcp2_conn_update_pkt_tx_time(conn->nc, conn->env->now);
+    if (more != BATCH_NONE) {
+        quic_conn_wants_write(conn);
+    }
+    update_timer(conn);
+}
+
+static batch_result write_batch(quic_conn *conn)
 {
     quic_env *env = conn->env;
     quic_out_batch batch;
@@ -520,15 +554,12 @@ static void write_batch(quic_conn *conn)
     }
     if (n < 0) {
         fail(conn, (int)n);
-        return;
+        return BATCH_FAILED;
     }
-    if (n > 0) {
-        ngtcp2_conn_update_pkt_tx_time(conn->nc, env->now);
-        if (quic_out_send(&conn->out, &batch)) {
-            quic_conn_wants_write(conn);
-        }
+    if (n == 0 || !quic_out_send(&conn->out, &batch)) {
+        return BATCH_NONE;
     }
-    update_timer(conn);
+    return batch.is_full ? BATCH_FULL : BATCH_SENT;
 }
 
 /* ---- timers ---- */

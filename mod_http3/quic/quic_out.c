@@ -9,7 +9,8 @@
 #define BATCH_PACKETS 48
 
 static void set_state(quic_out *out, quic_out_state state);
-static ngtcp2_ssize make_small(quic_out *out, quic_out_batch *batch, ngtcp2_conn *nc,
+static size_t room_for(const quic_out_queue *q, ngtcp2_conn *nc);
+static ngtcp2_ssize make_small(quic_out *out, quic_out_batch *batch, ngtcp2_conn *nc, size_t room,
                                ngtcp2_write_pkt write_pkt, quic_listener *listener, uint64_t now);
 static void find_black_hole(quic_out *out, ngtcp2_conn *nc, uint64_t now);
 static int send_pending(quic_out *out);
@@ -145,20 +146,37 @@ ngtcp2_ssize quic_out_make(quic_out *out, quic_out_batch *batch, ngtcp2_conn *nc
     ngtcp2_path_storage ps;
     ngtcp2_pkt_info pi;
     ngtcp2_ssize n;
+    size_t room;
 
     find_black_hole(out, nc, now);
+    room = room_for(q, nc);
     if (out->pmtu.is_black_hole) {
-        return make_small(out, batch, nc, write_pkt, listener, now);
+        n = make_small(out, batch, nc, room, write_pkt, listener, now);
     }
-    ngtcp2_path_storage_zero(&ps);
-    n = ngtcp2_conn_write_aggregate_pkt2(nc, &ps.path, &pi, q->tx, sizeof(q->tx), &batch->segsize,
-                                         write_pkt, BATCH_PACKETS, now);
-    if (n > 0) {
-        quic_path_copy(&batch->path, &ps.path, listener);
-        batch->ecn = (uint8_t)pi.ecn;
-        batch->len = (size_t)n;
+    else {
+        ngtcp2_path_storage_zero(&ps);
+        n = ngtcp2_conn_write_aggregate_pkt2(nc, &ps.path, &pi, q->tx, room, &batch->segsize,
+                                             write_pkt, BATCH_PACKETS, now);
+        if (n > 0) {
+            quic_path_copy(&batch->path, &ps.path, listener);
+            batch->ecn = (uint8_t)pi.ecn;
+            batch->len = (size_t)n;
+        }
     }
+    batch->is_full =
+        n > 0
+        && (batch->len + batch->segsize > room || batch->len >= BATCH_PACKETS * batch->segsize);
     return n;
+}
+
+/* Bytes of a batch: one packet at least, of whatever size is tried. */
+static size_t room_for(const quic_out_queue *q, ngtcp2_conn *nc)
+{
+    size_t room = ngtcp2_conn_get_send_quantum(nc);
+    size_t least = ngtcp2_conn_get_max_tx_udp_payload_size(nc);
+
+    room = room > least ? room : least;
+    return room < sizeof(q->tx) ? room : sizeof(q->tx);
 }
 
 /*
@@ -166,7 +184,7 @@ ngtcp2_ssize quic_out_make(quic_out *out, quic_out_batch *batch, ngtcp2_conn *nc
  * so the batch is made here. What goes another way (a path's challenge, other ECN bits) does not
  * belong to it, and is left in `tx` as a batch of its own.
  */
-static ngtcp2_ssize make_small(quic_out *out, quic_out_batch *batch, ngtcp2_conn *nc,
+static ngtcp2_ssize make_small(quic_out *out, quic_out_batch *batch, ngtcp2_conn *nc, size_t room,
                                ngtcp2_write_pkt write_pkt, quic_listener *listener, uint64_t now)
 {
     uint8_t *tx = out->queue->tx;
@@ -177,7 +195,7 @@ static ngtcp2_ssize make_small(quic_out *out, quic_out_batch *batch, ngtcp2_conn
     int i;
 
     batch->len = 0;
-    for (i = 0; i < BATCH_PACKETS; i++) {
+    for (i = 0; i < BATCH_PACKETS && batch->len + QUIC_PMTU_BASE <= room; i++) {
         ngtcp2_path_storage_zero(&ps);
         n = write_pkt(nc, &ps.path, &pi, tx + batch->len, QUIC_PMTU_BASE, now, out->conn);
         if (n < 0) {

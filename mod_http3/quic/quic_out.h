@@ -57,6 +57,7 @@ typedef struct quic_out_batch {
     quic_path path;
     size_t len, segsize;
     uint8_t ecn;
+    int is_full; /* it has no room for another packet: there may be more to send */
 } quic_out_batch;
 
 /* `conn` and `log` outlive it. */
@@ -82,8 +83,9 @@ void quic_out_unblock(quic_out_queue *queue);
 void quic_out_new_path(quic_out *out);
 
 /*
- * Makes a batch of what `write_pkt` (ngtcp2's type) has for `nc`; `listener` is for paths that name
- * none. Its length, 0: there is nothing to send; or ngtcp2's error.
+ * Makes a batch of what `write_pkt` (ngtcp2's type) has for `nc`, not larger than what the pacer
+ * sends at once (RFC 9002 section 7.7); `listener` is for paths that name none. Its length, 0:
+ * there is nothing to send; or ngtcp2's error.
  */
 ngtcp2_ssize quic_out_make(quic_out *out, quic_out_batch *batch, ngtcp2_conn *nc,
                            ngtcp2_write_pkt write_pkt, quic_listener *listener, uint64_t now);

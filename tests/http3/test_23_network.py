@@ -8,12 +8,14 @@ import time
 import pytest
 
 from h3test import content, procs
+from h3test.cc import preload, shared
 from h3test.load import Load, load
 from h3test.response import ConnectionEnded
 from h3test.wait import SLOWNESS, bound, until
 from h3test.wire import DOWN, UP, Plan, Wire
 
 BIG = 16 << 20
+LARGEST = 1472      # bytes of a packet
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +101,31 @@ def test_everything_twice(httpd):
                       connect=wire.address)
         assert len(set(digests(report))) == 1 and report["ok"] == 20
     assert httpd.gauge("Accepted") == accepted + 5, "a repeated Initial began a connection"
+
+
+# -- what the congestion control is told
+
+@pytest.mark.parametrize("control", ["bbr", "cubic"])
+def test_the_pacer_hears_of_every_end(fresh_httpd, control):
+    """A batch is no larger than what the pacer sends at once, and ngtcp2 is asked until it has
+    nothing before it is told to pace: else it takes the rate of a handler for that of the path, and
+    BBR sends next to nothing from then on."""
+    httpd = fresh_httpd()
+    said = httpd.path("logs", "pacer")
+    content.write(said, "", 0o666)
+    preload(httpd, shared("pacer", "libngtcp2"), GUEST_PACER=said)
+    httpd.add("H3CongestionControl " + control).vhost("h3.test").start()
+    report = load(httpd, "-c", 4, "-m", 2, "-n", 400, "--sha256",
+                  paths=["/small.txt", "/cgi-bin/wait.cgi?0.01", "/large.bin", "/small.txt"])
+    assert report["ok"] == 400
+    with open(said) as file:
+        paced = [tuple(map(int, line.split())) for line in file]
+    full = [(size, quantum) for size, quantum, was_empty in paced if not was_empty]
+    # A batch has no room for another packet; or it has as many as are sent at once.
+    assert all(size + LARGEST > min(quantum, 48 * LARGEST) for size, quantum in full), full
+    assert len(full) > 10 and len(paced) - len(full) > 200
+    # A batch of few packets may come before a full one.
+    assert max(size - 2 * quantum for size, quantum, _ in paced) <= 0
 
 
 # -- the handshake

@@ -8,7 +8,7 @@ import pytest
 
 from h3test import cc, content, procs
 from h3test.cc import guest  # noqa: F401  (a fixture)
-from h3test.installed import MODULE_DIR, has_module, run_mode
+from h3test.installed import MODULE_DIR, has_module
 from h3test.load import load
 from h3test.response import ConnectionEnded, StreamEnded
 from h3test.wait import until
@@ -285,11 +285,9 @@ class Names:
     """A server whose name service counts what it is asked for."""
 
     def __init__(self, fresh_httpd, names, body, **options):
-        preload = [os.environ["H3TEST_PRELOAD"]] if run_mode() in ("asan", "tsan") else []
         self.httpd = fresh_httpd(**options)
         self.file = self.httpd.path("logs", "lookups")
-        self.httpd.process.env.update(
-            {"LD_PRELOAD": ":".join(preload + [names]), "GUEST_NAMES": self.file})
+        cc.preload(self.httpd, names, GUEST_NAMES=self.file)
         with open(self.file, "w"):
             pass
         os.chmod(self.file, 0o666)
