@@ -104,6 +104,14 @@ static void describe_suite(ngtcp2_crypto_ctx *ctx, const quic_suite *suite);
 
 static int install_initial(ngtcp2_conn *conn, const ngtcp2_cid *dcid);
 static int install_retry(ngtcp2_conn *conn);
+typedef int install_handshake_fn(ngtcp2_conn *, const ngtcp2_crypto_aead_ctx *, const uint8_t *,
+                                 size_t, const ngtcp2_crypto_cipher_ctx *);
+typedef int install_1rtt_fn(ngtcp2_conn *, const uint8_t *, size_t, const ngtcp2_crypto_aead_ctx *,
+                            const uint8_t *, size_t, const ngtcp2_crypto_cipher_ctx *);
+
+static int install(ngtcp2_conn *conn, ngtcp2_encryption_level level, uint16_t suite,
+                   const uint8_t *secret, size_t secretlen, install_handshake_fn *install_handshake,
+                   install_1rtt_fn *install_1rtt);
 static int secret_new(protection *p, ngtcp2_conn *conn, uint16_t number, const uint8_t *secret,
                       size_t secretlen);
 
@@ -369,27 +377,21 @@ static int install_retry(ngtcp2_conn *conn)
 int quic_keys_install_rx(ngtcp2_conn *conn, ngtcp2_encryption_level level, uint16_t suite,
                          const uint8_t *secret, size_t secretlen)
 {
-    protection p;
-    int rv;
-
-    if (secret_new(&p, conn, suite, secret, secretlen) != 0) {
-        return -1;
-    }
-    if (level == NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE) {
-        rv = ngtcp2_conn_install_rx_handshake_key(conn, &p.aead, p.iv, IV_LEN, &p.hp);
-    }
-    else {
-        rv = ngtcp2_conn_install_rx_key(conn, secret, secretlen, &p.aead, p.iv, IV_LEN, &p.hp);
-    }
-    if (rv != 0) {
-        protection_free(&p);
-        return -1;
-    }
-    return 0;
+    return install(conn, level, suite, secret, secretlen, ngtcp2_conn_install_rx_handshake_key,
+                   ngtcp2_conn_install_rx_key);
 }
 
 int quic_keys_install_tx(ngtcp2_conn *conn, ngtcp2_encryption_level level, uint16_t suite,
                          const uint8_t *secret, size_t secretlen)
+{
+    return install(conn, level, suite, secret, secretlen, ngtcp2_conn_install_tx_handshake_key,
+                   ngtcp2_conn_install_tx_key);
+}
+
+/* In one direction, by one of ngtcp2's two functions for it. */
+static int install(ngtcp2_conn *conn, ngtcp2_encryption_level level, uint16_t suite,
+                   const uint8_t *secret, size_t secretlen, install_handshake_fn *install_handshake,
+                   install_1rtt_fn *install_1rtt)
 {
     protection p;
     int rv;
@@ -398,10 +400,10 @@ int quic_keys_install_tx(ngtcp2_conn *conn, ngtcp2_encryption_level level, uint1
         return -1;
     }
     if (level == NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE) {
-        rv = ngtcp2_conn_install_tx_handshake_key(conn, &p.aead, p.iv, IV_LEN, &p.hp);
+        rv = install_handshake(conn, &p.aead, p.iv, IV_LEN, &p.hp);
     }
     else {
-        rv = ngtcp2_conn_install_tx_key(conn, secret, secretlen, &p.aead, p.iv, IV_LEN, &p.hp);
+        rv = install_1rtt(conn, secret, secretlen, &p.aead, p.iv, IV_LEN, &p.hp);
     }
     if (rv != 0) {
         protection_free(&p);
